@@ -1,0 +1,188 @@
+"""Pages that are made from the code and the notebooks, so that they cannot fall behind them.
+
+Studies: one page a registry entry, and an index. Notebooks: percent scripts become `.ipynb`, which
+MyST-NB executes. Both are written before Sphinx reads its sources, and only where they changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from teamlink.registry.catalogue import find, keys
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from teamlink.registry.study import Study
+
+DOCS = Path(__file__).resolve().parents[1]
+NOTEBOOKS = DOCS.parent / "notebooks"
+
+
+def study_pages() -> dict[str, str]:
+    """Markdown of the studies part: the index and one page a study, by name of the page."""
+    studies = [find(key) for key in keys()]
+    return {"index": index_page(studies)} | {study.key: study_page(study) for study in studies}
+
+
+def index_page(studies: Sequence[Study]) -> str:
+    """Markdown of the list of studies."""
+    rows = [
+        (
+            f"[{study.citation.short}]({study.key}.md)",
+            study.sizes,
+            study.basis,
+            ", ".join(f"{claim.id} {claim.direction}" for claim in study.claims),
+        )
+        for study in studies
+    ]
+    return "\n".join(
+        [
+            "# Studies",
+            "",
+            "The registry holds published studies as text files of facts: design, population values,"
+            " claims, each with its source. `teamlink replicate` runs them all,"
+            " {py:obj}`tl.replicate <teamlink.replicate>` runs one, and"
+            " {py:obj}`tl.studies <teamlink.studies>` lists them. Every claim is checked together"
+            " with two controls that go through the same pipeline; [limitations](../understand/"
+            "limitations.md) says what that shows and what it does not.",
+            "",
+            *table(("study", "design", "data", "claims and published direction"), rows),
+            "",
+            "```{toctree}",
+            ":hidden:",
+            "",
+            *(study.key for study in studies),
+            "```",
+            "",
+        ]
+    )
+
+
+def study_page(study: Study) -> str:
+    """Markdown of one study."""
+    lines = [
+        f"# {study.citation.short}",
+        "",
+        f"*{study.title}*",
+        "",
+        f"{study.citation}",
+        "",
+        f"Key `{study.key}`, {study.basis}: {study.sizes}. Run it with",
+        "",
+        "```console",
+        f"$ teamlink replicate {study.key}",
+        "```",
+        "",
+        "## Claims",
+        "",
+        *table(
+            ("claim", "what is claimed", "coefficient", "published direction", "source"),
+            [
+                (c.id, c.text, f"`{c.term}` on `{c.outcome}`", c.direction, c.source)
+                for c in study.claims
+            ],
+        ),
+        "",
+        "## Analysis",
+        "",
+        *steps(study),
+        "",
+        "```text",
+        *(model.formula for model in study.pipeline.models),
+        "```",
+        "",
+    ]
+    if study.estimand:
+        lines += [f"The true value that an estimate is held against: {study.estimand}", ""]
+    if study.population:
+        lines += ["## Population values", "", *population(study), ""]
+    if study.references:
+        lines += ["## Other programs' answers", "", *references(study), ""]
+    lines += ["## Sources", ""]
+    lines += [f"`{name}`\n: {what}\n" for name, what in study.sources.items()]
+    return "\n".join(lines)
+
+
+def steps(study: Study) -> list[str]:
+    """What the analyst does before fitting, as a list."""
+    found = [
+        f"- `{scale.name}`: mean of {ticked(scale.items)} over the teachers of a school"
+        + (", divided by its standard deviation over schools" if scale.standardize else "")
+        for scale in study.pipeline.scales
+    ]
+    found += [
+        f"- `{context.name}`: school mean of `{context.column}`"
+        for context in study.pipeline.context
+    ]
+    return [*found, "", "Then the models:"] if found else ["The models:"]
+
+
+def population(study: Study) -> list[str]:
+    """Table of population values, each with its mark."""
+    rows = [
+        (f"`{v.name}`", f"{v.value:g}", v.status, v.source, v.reason) for v in study.population
+    ]
+    return table(("value", "", "status", "source", "reason"), rows)
+
+
+def references(study: Study) -> list[str]:
+    """Table of other programs' answers."""
+    rows = [
+        (r.program, r.quantity, f"`{r.term}`" if r.term else "", f"{r.value:.10g}")
+        for r in study.references
+    ]
+    return table(("program", "quantity", "coefficient", "value"), rows)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
+
+
+def ticked(names: Iterable[str]) -> str:
+    """Names as code, with commas between them."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def notebook_pages() -> dict[str, str]:
+    """Each percent script as a notebook without outputs, by name of the script."""
+    import jupytext
+
+    pages = {}
+    for script in sorted(NOTEBOOKS.glob("*.py")):
+        notebook = jupytext.read(script)
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        for number, cell in enumerate(notebook.cells):
+            cell["id"] = f"cell-{number}"
+        pages[script.stem] = jupytext.writes(notebook, fmt="ipynb")
+    return pages
+
+
+def write(folder: Path, pages: dict[str, str], suffix: str) -> None:
+    """Write pages that changed, and remove those that no longer have a source."""
+    folder.mkdir(exist_ok=True)
+    for old in folder.glob(f"*{suffix}"):
+        if old.stem not in pages:
+            old.unlink()
+    for name, text in pages.items():
+        path = folder / f"{name}{suffix}"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
+def write_all(_app: Sphinx, _config: Any) -> None:
+    """Write every generated page before Sphinx looks for its sources."""
+    write(DOCS / "studies", study_pages(), ".md")
+    write(DOCS / "notebooks", notebook_pages(), ".ipynb")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect to Sphinx."""
+    app.connect("config-inited", write_all)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

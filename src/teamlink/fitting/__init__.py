@@ -1,0 +1,1 @@
+"""The waist: what every engine meets, and what everything after a fit sees."""

@@ -1,0 +1,236 @@
+"""Fit a model: from every start to a minimum, off every saddle, and the best of them.
+
+`solve` works on a whole batch; `Fit` is what one response's solution looks like to everything that
+comes after, under the names that statsmodels uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import ThreadpoolController
+
+from teamlink.fitting.estimates import Estimates
+from teamlink.fitting.model import Derivatives, Model, Settles
+from teamlink.fitting.optimize import Convergence, Optimum, minimize
+from teamlink.typing import Array, Codes, Mask
+
+__all__ = ["Fit", "Solution", "single_thread", "solve"]
+
+_ROUNDS = 6
+"""How often a replicate may be sent back from a saddle; each time the deviance falls."""
+
+
+@cache
+def single_thread() -> ThreadpoolController:
+    """Controller of the numerical libraries' threads: small blocks run faster on one."""
+    return ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One response's optimum, under the names that statsmodels uses.
+
+    Attributes
+    ----------
+    model : what was fitted
+    working_theta : (k,) the parameters that were optimised, in the engine's own basis
+    deviance : minus twice the log-likelihood, or the REML criterion, constants included
+    method : "REML" or "ML"
+    estimates : coefficients with their covariance and degrees of freedom; a batch of one
+    convergence : the record of the optimisation
+    nobs : rows used
+    n_parameters : free parameters, variances included, as AIC and BIC count them
+    """
+
+    model: Model
+    working_theta: Array
+    deviance: float
+    method: str
+    estimates: Estimates
+    convergence: Convergence
+    nobs: int
+    n_parameters: int
+
+    def _series(self, values: Array, name: str) -> pd.Series[Any]:
+        return pd.Series(values[0], index=pd.Index(self.estimates.names), name=name)
+
+    @property
+    def params(self) -> pd.Series[Any]:
+        """(p,) estimated coefficients."""
+        return self._series(self.estimates.values, "estimate")
+
+    @property
+    def bse(self) -> pd.Series[Any]:
+        """(p,) standard errors."""
+        return self._series(self.estimates.std_error, "std_error")
+
+    @property
+    def tvalues(self) -> pd.Series[Any]:
+        """(p,) estimates over standard errors."""
+        return self._series(self.estimates.statistic, "statistic")
+
+    @property
+    def pvalues(self) -> pd.Series[Any]:
+        """(p,) two-sided p values of the t tests."""
+        return self._series(self.estimates.p_value, "p_value")
+
+    @property
+    def df(self) -> pd.Series[Any]:
+        """(p,) degrees of freedom of the t tests; infinite for normal tests."""
+        return self._series(self.estimates.df, "df")
+
+    def conf_int(self, level: float = 0.95) -> pd.DataFrame:
+        """Wald intervals: columns ``conf_low`` and ``conf_high``."""
+        low, high = self.estimates.interval(level)
+        return pd.DataFrame(
+            {"conf_low": low[0], "conf_high": high[0]}, index=pd.Index(self.estimates.names)
+        )
+
+    def cov_params(self) -> pd.DataFrame:
+        """(p, p) covariance of the coefficients."""
+        names = pd.Index(self.estimates.names)
+        return pd.DataFrame(self.estimates.covariance[0], index=names, columns=names)
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood; restricted under REML."""
+        return -self.deviance / 2
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; under REML it compares models with the same fixed part only."""
+        return self.deviance + 2 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion with the number of rows."""
+        return self.deviance + float(np.log(self.nobs)) * self.n_parameters
+
+    @property
+    def converged(self) -> bool:
+        """Whether the conditions of an optimum hold."""
+        return self.convergence.converged
+
+    @property
+    def boundary(self) -> bool:
+        """Whether the optimum lies on the edge of the parameter space; a valid fit."""
+        return self.convergence.boundary
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """The optimum of each response.
+
+    Attributes
+    ----------
+    theta : (R, k)
+    deviance : (R,)
+    converged, boundary : (R,) bool
+    iterations : (R,) Newton steps over all starts
+    starts : number of starting points
+    gradient, decrement, curvature : (R,) what `Convergence` reports
+    """
+
+    theta: Array
+    deviance: Array
+    converged: Mask
+    boundary: Mask
+    iterations: Codes
+    starts: int
+    gradient: Array
+    decrement: Array
+    curvature: Array
+
+    def record(self, i: int = 0) -> Convergence:
+        """The record of response i in full, with words."""
+        converged, boundary = bool(self.converged[i]), bool(self.boundary[i])
+        if not converged:
+            message = (
+                f"stopped after {int(self.iterations[i])} steps with a gradient of "
+                f"{self.gradient[i]:.2g} and {self.decrement[i]:.2g} of deviance still promised"
+            )
+        elif boundary:
+            message = "optimum on the boundary: a variance is zero or a correlation is one"
+        else:
+            message = "interior optimum: gradient zero, Hessian positive"
+        return Convergence(
+            converged,
+            boundary,
+            int(self.iterations[i]),
+            self.starts,
+            float(self.gradient[i]),
+            float(self.decrement[i]),
+            float(self.curvature[i]),
+            message,
+        )
+
+
+def solve(model: Model) -> Solution:
+    """Find the minimum of the deviance for every response of a model.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    Solution
+    """
+    starts = model.starts()
+    S, R, k = starts.shape
+    index = np.tile(np.arange(R), S)
+    with single_thread().limit(limits=1):
+        optimum, iterations = _descend(model, starts.reshape(S * R, k), index)
+        best = optimum.derivatives.value.reshape(S, R).argmin(axis=0) * R + np.arange(R)
+    hessian = optimum.derivatives.hessian[best]
+    theta = optimum.theta[best]
+    return Solution(
+        theta=theta,
+        deviance=optimum.derivatives.value[best],
+        converged=optimum.converged[best],
+        boundary=(
+            model.on_boundary(theta) if isinstance(model, Settles) else np.zeros(R, dtype=bool)
+        ),
+        iterations=iterations.reshape(S, R).sum(axis=0),
+        starts=S,
+        gradient=np.abs(optimum.derivatives.gradient[best]).max(axis=1, initial=0.0),
+        decrement=optimum.decrement[best],
+        curvature=np.linalg.eigvalsh(hessian)[:, 0] if k else np.zeros(R),
+    )
+
+
+def _descend(model: Model, start: Array, index: Codes) -> tuple[Optimum, Codes]:
+    """Minimise, settle on the boundary or leave it, until nothing moves."""
+
+    def objective(rows: Codes, theta: Array) -> Derivatives:
+        return model.deviance(theta, index[rows])
+
+    optimum = minimize(lambda theta, rows: objective(rows, theta), start)
+    iterations = optimum.iterations.copy()
+    if not isinstance(model, Settles):
+        return optimum, iterations
+    theta, converged = optimum.theta.copy(), optimum.converged.copy()
+    decrement = optimum.decrement.copy()
+    todo = np.arange(len(start))
+    for _ in range(_ROUNDS):
+        settled, again = model.settle(theta[todo], index[todo])
+        theta[todo] = settled
+        todo = todo[again]
+        if not todo.size:
+            break
+        active = todo
+        more = minimize(
+            lambda theta, rows, active=active: objective(active[rows], theta),  # type: ignore[misc]
+            theta[todo],
+            radius=0.1,
+        )
+        theta[todo], converged[todo] = more.theta, more.converged
+        decrement[todo] = more.decrement
+        iterations[todo] += more.iterations
+    final = model.deviance(theta, index)
+    return Optimum(theta, final, decrement, iterations, converged), iterations

@@ -1,0 +1,94 @@
+"""The waist's protocol: what an engine brings to be fitted.
+
+An engine binds a specification to sufficient statistics and answers a few questions about it. All
+that comes after a fit (intervals, refits, comparison, tables) asks nothing else. Abilities that not
+every engine has are separate, small protocols.
+
+Every array has replicates on its leading axis: an ordinary fit is a batch of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from teamlink.fitting.estimates import Estimates
+from teamlink.typing import Array, Mask
+
+__all__ = ["Derivatives", "Model", "Refittable", "Settles", "Simulates"]
+
+
+@dataclass(frozen=True, slots=True)
+class Derivatives:
+    """A criterion with its first two derivatives, for a batch of points.
+
+    Attributes
+    ----------
+    value : (R,)
+    gradient : (R, k)
+    hessian : (R, k, k)
+    """
+
+    value: Array
+    gradient: Array
+    hessian: Array
+
+
+class Model(Protocol):
+    """A specification bound to statistics."""
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the k elements of theta."""
+        ...
+
+    def starts(self) -> Array:
+        """Starting points (S, R, k), S of them for each of R responses."""
+        ...
+
+    def deviance(self, theta: Array, index: Array | None = None) -> Derivatives:
+        """Minus twice the log-likelihood with all constants; a pure function.
+
+        `theta` is (A, k); `index` (A,) says which response each row belongs to, default all.
+        """
+        ...
+
+    def estimates(self, theta: Array) -> Estimates:
+        """Names, values, covariance and degrees of freedom at theta (R, k)."""
+        ...
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """An engine whose parameter space has a boundary."""
+
+    def settle(self, theta: Array, index: Array) -> tuple[Array, Mask]:
+        """Put points that touch the boundary exactly on it, or leave a saddle there.
+
+        Returns the points (A, k) and which of them (A,) have to be optimised again.
+        """
+        ...
+
+    def on_boundary(self, theta: Array) -> Mask:
+        """Which points (A,) lie on the boundary."""
+        ...
+
+
+@runtime_checkable
+class Refittable(Protocol):
+    """An engine that can take many responses on one design."""
+
+    def with_responses(self, Y: Array) -> Model:
+        """The same design with responses Y (n, R)."""
+        ...
+
+
+@runtime_checkable
+class Simulates(Protocol):
+    """An engine that can draw responses from a fitted model."""
+
+    def simulate(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
+        """Responses (rows, n) drawn at theta (k,)."""
+        ...

@@ -1,0 +1,117 @@
+"""Agreement of the respondents of a group about what they share."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from teamlink.data.aggregate import group_sds
+from teamlink.data.schema import Key, group_codes, names_of, numbers, validate
+from teamlink.errors import DroppedRows, OptionError
+from teamlink.typing import Array, Codes, Table
+
+__all__ = ["Scale", "agreement", "check_scale", "rwg"]
+
+Scale: TypeAlias = tuple[float, float]
+"""Lowest and highest answer offered."""
+
+
+def rwg(data: Table, by: Key, items: Key, *, scale: Scale) -> pd.Series[Any]:
+    r"""Agreement within each group: rwg for one item, rwg(j) for several.
+
+    Parameters
+    ----------
+    data : table
+        A row for each respondent.
+    by : str or sequence of str
+        The columns that identify the group.
+    items : str or sequence of str
+        The J items, already turned so that high means the same in all.
+    scale : (lowest, highest)
+        The answers offered, as in ``(1, 5)``.
+
+    Returns
+    -------
+    pandas.Series
+        Agreement by group, between 0 and 1; missing for a group where no item has two answers.
+
+    Raises
+    ------
+    DataError
+        Columns are missing or not numeric, or answers lie off the scale.
+    OptionError
+        The scale does not run from a lower to a higher value.
+
+    Warns
+    -----
+    DroppedRows
+        Rows without a group, or without any answer, were left out.
+
+    Notes
+    -----
+    With the mean variance :math:`\bar s^2` of the items in the group (divisor n - 1) and the
+    variance :math:`\sigma^2` of answers spread evenly over the scale,
+
+    .. math:: r_{wg} = 1 - \bar s^2 / \sigma^2, \qquad
+              r_{wg(j)} = \frac{J r}{J r + \bar s^2 / \sigma^2}, \quad r = 1 - \bar s^2 / \sigma^2.
+
+    Whole-number answers have :math:`\sigma^2 = (A^2 - 1) / 12` with A = highest - lowest + 1
+    options, others :math:`(highest - lowest)^2 / 12`. Where answers vary more than that,
+    agreement is set to 0. In R: ``multilevel::rwg.j(items, g, ranvar = 2)`` for five options.
+
+    References
+    ----------
+    James, L. R., Demaree, R. G., & Wolf, G. (1984). Estimating within-group interrater
+    reliability with and without response bias. *Journal of Applied Psychology, 69*(1), 85-98.
+    https://doi.org/10.1037/0021-9010.69.1.85
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> teachers = {"school": ["a", "a", "b", "b"], "trust": [4, 5, 1, 5]}
+    >>> tl.rwg(teachers, by="school", items="trust", scale=(1, 5)).to_dict()
+    {'a': 0.75, 'b': 0.0}
+    """
+    names, keys = names_of(items), names_of(by)
+    check_scale(scale)
+    frame = validate(data, groups=keys, bounds=dict.fromkeys(names, scale))
+    answers = np.column_stack([numbers(frame, item) for item in names])
+    codes, levels = group_codes(frame, keys)
+    usable = (codes >= 0) & ~np.isnan(answers).all(axis=1)
+    lost = int((~usable).sum())
+    if lost:
+        message = f"{lost:,} of {len(frame):,} rows have no group or no answer and were left out"
+        warnings.warn(message, DroppedRows, stacklevel=2)
+    found = agreement(answers[usable], codes[usable], len(levels), scale)
+    return pd.Series(found, index=levels, name="rwg" if len(names) == 1 else "rwg(j)")
+
+
+def agreement(answers: Array, codes: Codes, n_groups: int, scale: Scale) -> Array:
+    """Give rwg(j) by group (J,) from answers (n, k); NaN where no item has two answers."""
+    sds = np.column_stack([group_sds(column, codes, n_groups) for column in answers.T])
+    known = ~np.isnan(sds)
+    counts = known.sum(axis=1)
+    sums = np.where(known, sds, 0.0) ** 2
+    variance = np.divide(sums.sum(axis=1), counts, out=np.full(n_groups, np.nan), where=counts > 0)
+    width = scale[1] - scale[0]
+    present = answers[~np.isnan(answers)]
+    whole = bool((present == np.round(present)).all())
+    even = ((width + 1) ** 2 - 1) / 12 if whole else width**2 / 12
+    ratio = np.minimum(variance / even, 1.0)
+    k = answers.shape[1]
+    within: Array = k * (1 - ratio) / (k * (1 - ratio) + ratio)
+    return within
+
+
+def check_scale(scale: Scale) -> None:
+    try:
+        low, high = scale
+        rising = math.isfinite(low) and math.isfinite(high) and low < high
+    except (TypeError, ValueError):
+        rising = False
+    if not rising:
+        raise OptionError(f"scale={scale!r} is not a lowest and a highest answer, as in (1, 5)")

@@ -1,0 +1,1 @@
+"""Engine one: linear mixed models."""

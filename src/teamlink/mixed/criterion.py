@@ -1,0 +1,205 @@
+r"""The profiled criterion of a linear mixed model with one grouping factor, and its derivatives.
+
+The model: ``y = X beta + Z b + e`` with ``b_j ~ N(0, sigma^2 Sigma)`` for groups j = 1..J and
+``e ~ N(0, sigma^2 I)``; ``V = I + Z Sigma Z'`` is the relative covariance. Profiled out are beta
+(generalised least squares) and sigma^2 (= r^2 / nu, r^2 the weighted residual sum of squares, nu = n
+for ML and n - p for REML), so that
+
+    deviance = log|V| + [log|X'V^-1 X|] + nu (1 + log(2 pi r^2 / nu))
+
+depends on ``Sigma = Lambda Lambda'`` alone; the bracket belongs to REML. With ``Z_j = Q_j S_j'``,
+
+    G_j = I + S_j' Sigma S_j = L_j L_j'        log|V| = sum_j log|G_j|
+    X'V^-1 X = W_XX + sum_j (Q_j'X_j)' G_j^-1 (Q_j'X_j),
+
+sums of non-negative terms, so no digits cancel. Derivatives are taken in Sigma, where nothing is
+special about zero (in Lambda zero is always stationary), and carried to Lambda by the chain rule.
+With ``a_j = Z_j'V_j^-1 Z_j``, ``h_j = Z_j'V_j^-1 X_j`` scaled so that X'V^-1 X = I, and
+``g_j = Z_j'V_j^-1 (y_j - X_j beta) / r``,
+
+    score        d deviance / d Sigma = sum_j [ a_j - (h_j h_j') - nu g_j g_j' ].
+
+Every array has replicates on its leading axis and groups on its last. Shapes: R replicates, q random
+effects a group, p fixed effects, m = p + 1, J groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from teamlink.moments.crossproducts import GroupRoots
+from teamlink.typing import Array
+
+__all__ = ["Criterion", "Curvature", "criterion", "curvature", "fixed_part"]
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """The criterion at one factor a replicate, with what its derivatives need.
+
+    Attributes
+    ----------
+    deviance : (R,) minus twice the profiled (restricted) log-likelihood, constants included
+    M_root : (R, m, m) lower Cholesky root of [X y]'V^-1 [X y]; its corner is r
+    Q : (R, m, q, J) rows of M_root^-1 L_j^-1 Q_j'[X y]
+    F : (R, q, q, J) L_j^-1 S_j'
+    nu : degrees of freedom of the residual sum of squares
+    """
+
+    deviance: Array
+    M_root: Array
+    Q: Array
+    F: Array
+    nu: int
+
+    @property
+    def r2(self) -> Array:
+        """(R,) weighted residual sum of squares."""
+        r2: Array = self.M_root[:, -1, -1] ** 2
+        return r2
+
+
+@dataclass(frozen=True, slots=True)
+class Curvature:
+    """First and second derivatives of the criterion in Sigma, and the pieces they are made of.
+
+    Attributes
+    ----------
+    score : (R, q, q) derivative of the deviance in Sigma
+    pairs : (R, q, q, q, q) sum_j a_j[a, b] B_j[c, d]; the trace part of the second derivative
+    cross : (R, m, q, m, q) sum_j N_j[k, c] N_j[l, d], N the rows [h; g]
+    weight : (m, m) how products of `cross` enter the second derivative
+    """
+
+    score: Array
+    pairs: Array
+    cross: Array
+    weight: Array
+
+    def second(self, D: Array, E: Array) -> Array:
+        """Second derivative of the deviance along symmetric directions D and E.
+
+        Parameters
+        ----------
+        D, E : (R, k, q, q) and (R, l, q, q)
+
+        Returns
+        -------
+        (R, k, l)
+        """
+        R, k, q, _ = D.shape
+        m = self.cross.shape[1]
+        # tr(D a E B) = sum D[x, a] a[a, b] E[b, d] B[d, x]
+        left = D.reshape(R, k, q * q) @ self.pairs.transpose(0, 4, 1, 2, 3).reshape(R, q * q, q * q)
+        traces = left @ E.reshape(R, -1, q * q).transpose(0, 2, 1)
+        flat = self.cross.transpose(0, 2, 4, 1, 3).reshape(R, q * q, m * m)
+        P, Q = D.reshape(R, k, q * q) @ flat, E.reshape(R, -1, q * q) @ flat
+        second: Array = traces - (P * self.weight.ravel()) @ Q.transpose(0, 2, 1)
+        return second
+
+
+def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
+    """Evaluate the profiled deviance.
+
+    Parameters
+    ----------
+    roots : GroupRoots with R responses, or with one that serves every factor
+    Lambda : (R, q, q) relative factors
+    reml : restricted likelihood
+
+    Returns
+    -------
+    Criterion
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        Where the residual sum of squares is zero to rounding.
+    """
+    q, _, J = roots.S.shape
+    p = roots.CX.shape[0]
+    R = Lambda.shape[0]
+    nu = roots.n - p if reml else roots.n
+    # F0[r, b, a] = sum_c Lambda[c, b] S[c, a], the rows of Lambda'S
+    F0 = (Lambda.transpose(0, 2, 1).reshape(R * q, q) @ roots.S.reshape(q, q * J)).reshape(
+        R, q, q, J
+    )
+    V = np.empty((R, p + 1, q, J))
+    F = np.empty((R, q, q, J))
+    L: list[list[Array]] = []
+    product = np.ones((R, J))
+    log_V = np.zeros(R)
+    for a in range(q):
+        row: list[Array] = []
+        V[:, :p, a] = roots.CX[:, a]
+        V[:, p, a] = roots.Cy[:, a]
+        F[:, a] = roots.S[:, a]
+        for b in range(a + 1):
+            entry = (F0[:, :, a] * F0[:, :, b]).sum(axis=1)
+            for c in range(b):
+                entry -= row[c] * L[b][c] if b < a else row[c] ** 2
+            if b < a:
+                entry /= L[b][b]
+                V[:, :, a] -= entry[:, None] * V[:, :, b]
+                F[:, a] -= entry[:, None] * F[:, b]
+            else:
+                entry += 1.0
+                product *= entry
+                entry = np.sqrt(entry)
+            row.append(entry)
+        V[:, :, a] /= row[a][:, None]
+        F[:, a] /= row[a][:, None]
+        L.append(row)
+        if a % 4 == 3 or a == q - 1:
+            log_V += np.log(product).sum(axis=-1)
+            product = np.ones((R, J))
+    flat = V.reshape(R, p + 1, q * J)
+    M = flat @ flat.transpose(0, 2, 1)
+    M[:, :p, :p] += roots.WXX
+    M[:, p, :p] += roots.WXy
+    M[:, :p, p] += roots.WXy
+    M[:, p, p] += roots.Wyy
+    M_root = np.linalg.cholesky(M)
+    diagonal = np.diagonal(M_root, axis1=1, axis2=2)
+    deviance = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
+    if reml:
+        deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
+    Q = (np.linalg.inv(M_root) @ flat).reshape(V.shape)
+    return Criterion(deviance, M_root, Q, F, nu)
+
+
+def curvature(point: Criterion, reml: bool) -> Curvature:
+    """First and second derivatives in Sigma at a point already evaluated.
+
+    Parameters
+    ----------
+    point : Criterion
+    reml : as for `criterion`
+    """
+    R, m, q, J = point.Q.shape
+    a = np.einsum("rxaj,rxbj->rabj", point.F, point.F)
+    N = np.empty_like(point.Q)
+    for c in range(q):
+        N[:, :, c] = (point.F[:, None, :, c] * point.Q).sum(axis=2)
+    share = np.full(m, 1.0 if reml else 0.0)
+    share[-1] = point.nu
+    B = np.einsum("k,rkaj,rkbj->rabj", share, N, N)
+    score = (a - B).sum(axis=-1)
+    B *= 2.0
+    B -= a
+    pairs = a.reshape(R, q * q, J) @ B.reshape(R, q * q, J).transpose(0, 2, 1)
+    flat = N.reshape(R, m * q, J)
+    cross = flat @ flat.transpose(0, 2, 1)
+    weight = np.full((m, m), 1.0 if reml else 0.0)
+    weight[-1, :] = weight[:, -1] = point.nu
+    return Curvature(score, pairs.reshape(R, q, q, q, q), cross.reshape(R, m, q, m, q), weight)
+
+
+def fixed_part(point: Criterion) -> tuple[Array, Array]:
+    """Generalised least squares at a point: coefficients (R, p) and (X'V^-1 X)^-1 (R, p, p)."""
+    root = point.M_root[:, :-1, :-1]
+    inverse = np.linalg.inv(root)
+    beta = (point.M_root[:, -1:, :-1] @ inverse)[:, 0]
+    return beta, inverse.transpose(0, 2, 1) @ inverse

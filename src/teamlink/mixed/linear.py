@@ -1,0 +1,138 @@
+"""The verb `lmm`: from a formula and a table to a fitted linear mixed model."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+
+from teamlink.errors import FitError, NotConverged, OptionError, RankDeficient, check_option
+from teamlink.fitting.fit import single_thread, solve
+from teamlink.mixed.design import design
+from teamlink.mixed.model import LinearMixed, bind
+from teamlink.mixed.result import MixedFit
+from teamlink.typing import Table
+
+__all__ = ["lmm"]
+
+
+def lmm(
+    formula: str,
+    data: Table,
+    reml: bool = True,
+    df: Literal["satterthwaite", "residual", "normal"] = "satterthwaite",
+    weights: None = None,
+    residual: None = None,
+) -> MixedFit:
+    """Fit a linear mixed model, such as students in schools.
+
+    Parameters
+    ----------
+    formula : str
+        Fixed part as in R or formulaic, random terms as in lme4:
+        ``"math ~ ses * sector + (ses | school)"``. ``(x || g)`` leaves out the correlations;
+        ``within(ses, school)`` and ``between(ses, school)`` split a predictor into its
+        deviation from the group mean and that mean. One grouping factor, any number of slopes.
+    data : table
+        Any data frame (pandas, polars, pyarrow, ...) of n rows. Rows with a missing value in a
+        variable of the formula are left out, counted, and warned about.
+    reml : bool
+        Restricted maximum likelihood (the default), or maximum likelihood.
+    df : {"satterthwaite", "residual", "normal"}
+        Degrees of freedom of the t tests: Satterthwaite's, n - p, or infinite.
+    weights, residual : None
+        Precision weights and residual structures are not fitted yet; anything else raises.
+
+    Returns
+    -------
+    MixedFit
+        Estimates under statsmodels' names: ``params``, ``bse``, ``pvalues``, ``summary()``, ...
+
+    Raises
+    ------
+    FormulaError
+        The formula cannot be read (the place is shown), or asks for a second grouping factor.
+    DataError, DesignError
+        The table lacks what is asked, or the model cannot be estimated; every fault is listed.
+    OptionError
+        An option that is not offered.
+    FitError
+        The fixed and random effects reproduce the response exactly.
+
+    Warns
+    -----
+    DroppedRows, RankDeficient, FewGroups, NotConverged
+
+    Notes
+    -----
+    The model is ``y = X beta + Z b + e`` with ``b ~ N(0, sigma^2 Sigma)`` in each group. The
+    deviance, with beta and sigma profiled out, is minimised by Newton's method with exact second
+    derivatives from two starting points. A variance estimated at zero is a valid optimum: it is
+    flagged as ``fit.boundary``, after a test of the score in the variance itself [2]_.
+
+    In R: ``lmerTest::lmer(math ~ ses * sector + (ses | school), data)``.
+
+    References
+    ----------
+    .. [1] Bates, Maechler, Bolker, Walker (2015). Fitting linear mixed-effects models using lme4.
+       Journal of Statistical Software 67(1). doi:10.18637/jss.v067.i01
+    .. [2] Raudenbush, Bryk (2002). Hierarchical linear models, 2nd ed. Sage.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> hsb = tl.datasets.load("hsb82")
+    >>> fit = tl.lmm("mathach ~ meanses + cses * sector + (cses | school)", hsb)
+    >>> fit.params.round(3)
+    Intercept                  12.113
+    meanses                     5.343
+    cses                        2.936
+    sector[T.Public]           -1.215
+    Name: estimate, dtype: float64
+    """
+    check_option("df", df, ["satterthwaite", "residual", "normal"])
+    check_option("reml", reml, [True, False])
+    if weights is not None:
+        raise OptionError("weights: not fitted yet; this version takes weights=None only")
+    if residual is not None:
+        raise OptionError("residual: not fitted yet; this version takes residual=None only")
+    with single_thread().limit(limits=1):
+        model = bind(design(formula, data), reml, df)
+        _warn_of_aliased(model)
+        return _fit(model)
+
+
+def _fit(model: LinearMixed) -> MixedFit:
+    solution = solve(model)
+    if not np.isfinite(solution.deviance[0]):
+        raise FitError(
+            f"the fixed effects and the groups reproduce {model.design.formula.response!r} "
+            "exactly; there is no residual variance to estimate (is the response a function of "
+            "a predictor, or constant within groups?)"
+        )
+    fit = MixedFit(
+        model=model,
+        working_theta=solution.theta[0],
+        deviance=float(solution.deviance[0]),
+        method="REML" if model.reml else "ML",
+        estimates=model.estimates(solution.theta),
+        convergence=solution.record(),
+        nobs=model.roots.n,
+        n_parameters=len(model.names) + model.structure.size + 1,
+    )
+    if not fit.converged:
+        warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
+    return fit
+
+
+def _warn_of_aliased(model: LinearMixed) -> None:
+    names = model.design.x_names
+    if len(model.names) < len(names):
+        gone = [name for name in names if name not in set(model.names)]
+        warnings.warn(
+            f"the fixed-effects design lacks rank; left out, as the earlier columns determine "
+            f"them: {', '.join(gone)}",
+            RankDeficient,
+            stacklevel=3,
+        )

@@ -1,0 +1,304 @@
+"""The linear mixed model with one grouping factor, bound to its cross-products.
+
+The engine works in a basis of its own (`teamlink.moments.standardize`, `RandomBasis`); what leaves
+this module is in the units of the data. Theta inside is that of the working basis; Lambda, sigma and
+the estimates outside are those of the model as written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from teamlink.errors import DesignError
+from teamlink.fitting.estimates import Estimates
+from teamlink.fitting.model import Derivatives
+from teamlink.mixed.covariance import RandomBasis, RandomStructure, lower_factor, random_basis
+from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
+from teamlink.mixed.design import MixedDesign
+from teamlink.mixed.smallsample import satterthwaite
+from teamlink.moments.crossproducts import GroupRoots, group_roots
+from teamlink.moments.memory import accumulate
+from teamlink.moments.standardize import FixedBasis, ResponseBasis, fixed_basis, response_basis
+from teamlink.typing import Array, Mask
+
+__all__ = ["LinearMixed", "bind"]
+
+_SNAP = 1e-4
+"""Standardised random-effect standard deviations below this, relative to sigma, are tried at 0."""
+
+_INDIFFERENT = 1e-9
+"""A change of the deviance below this is no reason to leave the boundary, nor to stay off it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinearMixed:
+    """A linear mixed model bound to the statistics of R responses.
+
+    Attributes
+    ----------
+    design : the rows, for residuals and prediction only; the fit does not touch them
+    structure : which entries of Lambda are free
+    roots : sufficient statistics in the working basis
+    fixed, response, random : the working basis
+    reml : restricted likelihood
+    df_method : "satterthwaite", "residual" or "normal"
+    """
+
+    design: MixedDesign
+    structure: RandomStructure
+    roots: GroupRoots
+    fixed: FixedBasis
+    response: ResponseBasis
+    random: RandomBasis
+    reml: bool
+    df_method: str
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Names of the elements of theta: `term` on the diagonal, `term1:term2` below it."""
+        names = self.design.z_names
+        pairs = zip(self.structure.rows, self.structure.cols, strict=True)
+        return tuple(names[r] if r == c else f"{names[c]}:{names[r]}" for r, c in pairs)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the p fixed effects that are estimated."""
+        return tuple(self.design.x_names[i] for i in self.fixed.kept)
+
+    @property
+    def nu(self) -> int:
+        """Degrees of freedom of the residual sum of squares: n, or n - p under REML."""
+        return self.roots.n - self.fixed.kept.size if self.reml else self.roots.n
+
+    def _constant(self) -> Array:
+        """(R,) what the working basis took out of the deviance."""
+        jacobian = -2 * self.fixed.log_det_K if self.reml else 0.0
+        return 2 * self.nu * np.log(self.response.scale) + jacobian
+
+    def evaluate(self, theta: Array, index: Array | None = None) -> Criterion:
+        """The criterion in the working basis at theta (A, k)."""
+        roots = self.roots if index is None else self.roots.take(index)
+        return criterion(roots, self.structure.factor(theta), self.reml)
+
+    def deviance(self, theta: Array, index: Array | None = None) -> Derivatives:
+        """Minus twice the profiled log-likelihood with gradient and Hessian in theta."""
+        constant = self._constant()
+        if index is not None and constant.size > 1:
+            constant = constant[index]
+        try:
+            point = self.evaluate(theta, index)
+        except np.linalg.LinAlgError:
+            return self._one_by_one(theta, index)
+        slopes = curvature(point, self.reml)
+        gradient, hessian = self.chain(theta, slopes)
+        return Derivatives(point.deviance + constant, gradient, hessian)
+
+    def _one_by_one(self, theta: Array, index: Array | None) -> Derivatives:
+        """The same where a factorisation failed: that point alone counts as infinite."""
+        A, k = theta.shape
+        if A == 1:
+            return Derivatives(np.full(1, np.inf), np.zeros((1, k)), np.eye(k)[None])
+        rows = np.arange(A) if index is None else index
+        parts = [self.deviance(theta[i : i + 1], rows[i : i + 1]) for i in range(A)]
+        return Derivatives(
+            np.concatenate([d.value for d in parts]),
+            np.concatenate([d.gradient for d in parts]),
+            np.concatenate([d.hessian for d in parts]),
+        )
+
+    def directions(self, theta: Array) -> Array:
+        """(A, k, q, q) derivative of Sigma = Lambda Lambda' in each element of theta."""
+        A, k = theta.shape
+        q = self.structure.q
+        Lambda = self.structure.factor(theta)
+        D = np.zeros((A, k, q, q))
+        each = np.arange(k)
+        D[:, each, self.structure.rows, :] = Lambda[:, :, self.structure.cols].transpose(0, 2, 1)
+        return D + D.transpose(0, 1, 3, 2)
+
+    def chain(self, theta: Array, slopes: Curvature) -> tuple[Array, Array]:
+        """Gradient (A, k) and Hessian (A, k, k) in theta from the derivatives in Sigma."""
+        rows, cols = self.structure.rows, self.structure.cols
+        gradient = 2 * (slopes.score @ self.structure.factor(theta))[:, rows, cols]
+        D = self.directions(theta)
+        same_column = cols[:, None] == cols[None, :]
+        bend = 2 * slopes.score[:, rows[:, None], rows[None, :]] * same_column
+        return gradient, slopes.second(D, D) + bend
+
+    def starts(self) -> Array:
+        """Two starting points a response, (2, R, k): by moments, and at even reliability."""
+        roots, q = self.roots, self.structure.q
+        ZtZ = np.einsum("acj,bcj->abj", roots.S, roots.S)
+        even = np.diag(1 / np.sqrt(np.maximum(np.einsum("aaj->a", ZtZ) / ZtZ.shape[2], 1e-12)))
+        moment = np.stack([self._moment_factor(ZtZ, r) for r in range(roots.responses)])
+        both = np.stack([moment, np.broadcast_to(even, (roots.responses, q, q))])
+        return self.structure.parameters(both)
+
+    def _moment_factor(self, ZtZ: Array, r: int) -> Array:
+        """Lambda (q, q) from the spread of Z'(residual) over groups, made positive definite.
+
+        E[Z'e e'Z] is sigma^2 (Z'Z + Z'Z Sigma Z'Z), up to the estimation of beta: linear in Sigma.
+        """
+        roots, q = self.roots, self.structure.q
+        freedom = max(roots.n - roots.rank, 1)
+        sigma2 = max(float(roots.Wyy[r]) / freedom, 1e-12)
+        c = np.einsum("abj,bj->aj", roots.S, roots.Cy[r])
+        weight = 1 / np.maximum(np.einsum("aaj->j", ZtZ), 1e-12) ** 2
+        right = np.einsum("aj,bj,j->ab", c, c, weight) / sigma2 - ZtZ @ weight
+        left = np.einsum("abj,cdj,j->acbd", ZtZ, ZtZ, weight).reshape(q * q, q * q)
+        Sigma = np.linalg.lstsq(left, right.ravel(), rcond=1e-10)[0].reshape(q, q)
+        result = np.zeros((q, q))
+        for block in self.structure.slices:
+            w, U = np.linalg.eigh((Sigma[block, block] + Sigma[block, block].T) / 2)
+            floor = max(0.05 * w[-1], 1e-3)
+            result[block, block] = lower_factor(U * np.sqrt(np.maximum(w, floor)))
+        return result
+
+    def settle(self, theta: Array, index: Array) -> tuple[Array, Mask]:
+        """Put vanishing variances at exactly zero; leave a zero that the score says is too small.
+
+        Zero is stationary in theta whatever the data say, so the test is made in Sigma: at a
+        minimum over positive semi-definite matrices the score matrix has no negative eigenvalue.
+        """
+        Lambda = self.structure.canonical(self.structure.factor(theta))
+        here = self.evaluate(self.structure.parameters(Lambda), index).deviance
+        for block in self.structure.slices:
+            U, s, _ = np.linalg.svd(Lambda[:, block, block])
+            short = (s < _SNAP) & (s > 0)
+            touched = np.flatnonzero(short.any(axis=1))
+            if not touched.size:
+                continue
+            trial = Lambda[touched]
+            kept = np.where(short[touched], 0.0, s[touched])
+            trial[:, block, block] = lower_factor(U[touched] * kept[:, None, :])
+            there = self.evaluate(self.structure.parameters(trial), index[touched]).deviance
+            good = there <= here[touched] + _INDIFFERENT
+            Lambda[touched[good]] = trial[good]
+            here[touched[good]] = there[good]
+        theta = self.structure.parameters(Lambda)
+        return self._leave_saddles(theta, index)
+
+    def _leave_saddles(self, theta: Array, index: Array) -> tuple[Array, Mask]:
+        """Step off the boundary along the lowest eigenvector of the score, where it is negative."""
+        again = np.zeros(len(theta), dtype=np.bool_)
+        edge = np.flatnonzero(self.on_boundary(theta))
+        if not edge.size:
+            return theta, again
+        slopes = curvature(self.evaluate(theta[edge], index[edge]), self.reml)
+        Lambda = self.structure.factor(theta)
+        for block in self.structure.slices:
+            w, U = np.linalg.eigh(slopes.score[:, block, block])
+            v = np.zeros((edge.size, self.structure.q))
+            v[:, block] = U[:, :, 0]
+            D = (v[:, :, None] * v[:, None, :])[:, None]
+            bend = slopes.second(D, D)[:, 0, 0]
+            slope = w[:, 0]
+            length = np.where(bend > 0, -slope / np.where(bend > 0, bend, 1.0), 1.0)
+            leave = (slope < 0) & (-slope * length > 2 * _INDIFFERENT)
+            for i in np.flatnonzero(leave):
+                step = np.sqrt(length[i]) * v[i, block, None]
+                wide = np.concatenate([Lambda[edge[i], block, block], step], axis=1)
+                Lambda[edge[i], block, block] = lower_factor(wide)
+            again[edge[leave]] = True
+        return self.structure.parameters(Lambda), again
+
+    def on_boundary(self, theta: Array) -> Mask:
+        """Which points (A,) have a variance of zero or a perfect correlation."""
+        Lambda = self.structure.factor(theta)
+        singular = np.zeros(len(theta), dtype=np.bool_)
+        for block in self.structure.slices:
+            s = np.linalg.svd(Lambda[:, block, block], compute_uv=False)
+            singular |= s[:, -1] <= 1e-6 * np.maximum(s[:, 0], 1e-2)
+        return singular
+
+    def relative_factor(self, theta: Array) -> Array:
+        """Lambda (A, q, q) of the random effects as written, from working theta (A, k)."""
+        return self.structure.canonical(self.random.T @ self.structure.factor(theta))
+
+    def sigma2(self, theta: Array) -> Array:
+        """Residual variance (R,) in squared units of the response."""
+        return self.evaluate(theta).r2 / self.nu * self.response.scale**2
+
+    def estimates(self, theta: Array) -> Estimates:
+        """Fixed effects by generalised least squares at theta (R, k), with their tests."""
+        point = self.evaluate(theta)
+        beta, C = fixed_part(point)
+        K = self.fixed.K
+        working = self.response.offset + self.response.scale[:, None] * beta
+        values = working @ K.T
+        if self.fixed.intercept >= 0:
+            values[:, self.fixed.intercept] += self.response.shift
+        sigma2 = point.r2 / self.nu * self.response.scale**2
+        covariance = sigma2[:, None, None] * (K @ C @ K.T)
+        df = self.degrees_of_freedom(theta, K, point)
+        return Estimates(self.names, values, covariance, df, self.df_method)
+
+    def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
+        """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""
+        shape = (len(theta), len(contrasts))
+        if self.df_method == "normal":
+            return np.full(shape, np.inf)
+        if self.df_method == "residual":
+            return np.full(shape, float(self.roots.n - self.fixed.kept.size))
+        slopes = curvature(point, self.reml)
+        _, hessian = self.chain(theta, slopes)
+        return satterthwaite(contrasts, point, slopes, self.directions(theta), hessian)
+
+    def with_responses(self, Y: Array) -> LinearMixed:
+        """The same design with responses Y (n, R), in the order of the rows that were used."""
+        Y = np.asarray(Y, dtype=float)
+        Y = Y[:, None] if Y.ndim == 1 else Y
+        if Y.shape[0] != self.design.n:
+            raise DesignError(
+                f"the responses have {Y.shape[0]} rows, but the model used {self.design.n}"
+            )
+        if not np.isfinite(Y).all():
+            columns = np.flatnonzero(~np.isfinite(Y).all(axis=0))
+            raise DesignError(f"responses {columns[:5].tolist()} hold missing or infinite values")
+        return bind(self.design, self.reml, self.df_method, Y, (self.fixed, self.random))
+
+    def simulate(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
+        """Responses (rows, n) drawn from the model at theta (k,) and its own estimates."""
+        design = self.design
+        values = self.estimates(theta[None]).values[0]
+        sigma = float(np.sqrt(self.sigma2(theta[None])[0]))
+        Lambda = self.relative_factor(theta[None])[0]
+        b = sigma * Lambda @ rng.standard_normal((n, Lambda.shape[1], design.n_groups))
+        y = np.repeat((design.X[:, self.fixed.kept] @ values)[:, None], n, axis=1)
+        for a in range(design.Z.shape[1]):
+            y += design.Z[:, a : a + 1] * b[:, a, :].T[design.codes]
+        return y + sigma * rng.standard_normal(y.shape)
+
+
+def bind(
+    design: MixedDesign,
+    reml: bool,
+    df_method: str,
+    Y: Array | None = None,
+    basis: tuple[FixedBasis, RandomBasis] | None = None,
+) -> LinearMixed:
+    """Bind a design to its cross-products.
+
+    Parameters
+    ----------
+    design : MixedDesign
+    reml, df_method : as in `LinearMixed`
+    Y : (n, R) responses; the design's own when None
+    basis : the working basis of the design, where it is known already
+    """
+    structure = RandomStructure.of_blocks(design.blocks)
+    if basis is None:
+        fixed = fixed_basis(design.X, design.x_intercept)
+        random = random_basis(design.Z, structure, design.z_intercepts)
+    else:
+        fixed, random = basis
+    Y = design.y[:, None] if Y is None else Y
+    response = response_basis(design.X, fixed, Y)
+    products = accumulate(
+        design.X, Y, random.columns(design.Z), design.codes, design.n_groups, fixed, response
+    )
+    return LinearMixed(
+        design, structure, group_roots(products), fixed, response, random, reml, df_method
+    )

@@ -1,0 +1,71 @@
+r"""Random effects of each group, and what prediction needs of them.
+
+Given theta, the conditional mean of the random effects is ``b_j = Sigma Z_j'V_j^-1 (y_j - X_j beta)``
+and their conditional covariance, beta known, ``sigma^2 Lambda (I + Lambda'Z_j'Z_j Lambda)^-1 Lambda'``.
+Because beta is estimated, the error of ``x'beta + z'b_j`` as an estimate of its true value is that of
+
+    z'(b_j given beta)  and  (x - B_j'z)'(beta_hat - beta),    B_j = Sigma Z_j'V_j^-1 X_j,
+
+which are uncorrelated; the variance of the sum follows (Henderson's mixed-model equations).
+
+References
+----------
+Robinson (1991), doi:10.1214/ss/1177011926.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from teamlink.mixed.model import LinearMixed
+from teamlink.typing import Array
+
+__all__ = ["RandomEffects", "random_effects"]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomEffects:
+    """Random effects in the units of the data.
+
+    Attributes
+    ----------
+    values : (J, q) conditional means (empirical Bayes residuals)
+    covariance : (J, q, q) conditional covariance, fixed effects known
+    loading : (J, q, p) B_j, how b_j falls as beta rises
+    marginal : (q, q) covariance of the random effects of a new group
+    """
+
+    values: Array
+    covariance: Array
+    loading: Array
+    marginal: Array
+
+
+def random_effects(model: LinearMixed, theta: Array) -> RandomEffects:
+    """Conditional means and covariances at the optimum.
+
+    Parameters
+    ----------
+    model : LinearMixed with one response
+    theta : (k,) working parameters
+    """
+    point = model.evaluate(theta[None])
+    Lambda = model.structure.factor(theta)
+    T, K, scale = model.random.T, model.fixed.K, model.response.scale[0]
+    Sigma = Lambda @ Lambda.T
+    r = np.sqrt(point.r2[0])
+    # F'Q: rows of Z_j'V_j^-1 [X, (y - X beta)] with [X y] whitened by the root of M
+    N = np.einsum("caj,mcj->jam", point.F[0], point.Q[0])
+    p = N.shape[2] - 1
+    values = scale * r * N[:, :, p] @ (T @ Sigma).T
+    root = point.M_root[0, :p, :p]
+    h = N[:, :, :p] @ root.T  # undo the whitening: Z_j'V_j^-1 Q
+    loading = (T @ Sigma) @ h @ np.linalg.inv(K) if p else h
+    inner = np.einsum("ab,acj,dcj,de->jbe", Lambda, model.roots.S, model.roots.S, Lambda)
+    inner += np.eye(len(Lambda))
+    sigma2 = model.sigma2(theta[None])[0]
+    factor = T @ Lambda
+    covariance = sigma2 * factor @ np.linalg.solve(inner, np.broadcast_to(factor.T, inner.shape))
+    return RandomEffects(values, covariance, loading, sigma2 * factor @ factor.T)

@@ -1,0 +1,175 @@
+"""The fit of a linear mixed model, as a user meets it.
+
+Methods here orchestrate; numbers come from functions of arrays elsewhere in the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from teamlink.fitting.fit import Fit
+from teamlink.fitting.summary import Summary
+from teamlink.mixed.model import LinearMixed
+from teamlink.mixed.present import summarize, tidy
+from teamlink.mixed.predict import Interval, Level, fitted_values, predict
+from teamlink.mixed.ranef import RandomEffects, random_effects
+from teamlink.syntax.formula import Formula
+from teamlink.typing import Array, Table
+
+__all__ = ["MixedFit"]
+
+
+@dataclass(frozen=True)
+class MixedFit(Fit):
+    """A fitted linear mixed model.
+
+    Made by `teamlink.lmm`. Besides what every fit has (``params``, ``bse``, ``tvalues``,
+    ``pvalues``, ``df``, ``conf_int``, ``cov_params``, ``llf``, ``deviance``, ``aic``, ``bic``,
+    ``nobs``, ``converged``, ``boundary``, ``convergence``) it knows its random effects.
+    """
+
+    model: LinearMixed
+
+    @property
+    def formula(self) -> Formula:
+        """The formula, as read."""
+        return self.model.design.formula
+
+    @property
+    def ngroups(self) -> dict[str, int]:
+        """Number of groups of each grouping factor."""
+        return {self.model.design.group: self.model.design.n_groups}
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """Rows left out for missing values, by the variable missing first."""
+        return self.model.design.dropped
+
+    @property
+    def aliased(self) -> tuple[str, ...]:
+        """Columns of the fixed part left out because the others determine them."""
+        kept = set(self.model.names)
+        return tuple(name for name in self.model.design.x_names if name not in kept)
+
+    @cached_property
+    def sigma(self) -> float:
+        """Residual standard deviation."""
+        return float(np.sqrt(self.model.sigma2(self.working_theta[None])[0]))
+
+    @cached_property
+    def Lambda(self) -> Array:
+        """(q, q) relative factor: the random effects' covariance is sigma^2 Lambda Lambda'."""
+        factor: Array = self.model.relative_factor(self.working_theta[None])[0]
+        return factor
+
+    @property
+    def theta(self) -> Array:
+        """(k,) free elements of Lambda, each block's lower triangle down the columns, as lme4."""
+        return self.model.structure.parameters(self.Lambda)
+
+    @property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances and covariances: ``group, term1, term2, vcov, sdcor``; residual last."""
+        covariance = self.sigma**2 * self.Lambda @ self.Lambda.T
+        sd = np.sqrt(np.diag(covariance))
+        names, group = self.model.design.z_names, self.model.design.group
+        rows: list[tuple[str, str | None, str | None, float, float]] = []
+        for block in self.model.structure.slices:
+            each = range(block.start, block.stop)
+            rows += [(group, names[i], None, covariance[i, i], sd[i]) for i in each]
+            for i in each:
+                for j in range(i + 1, block.stop):
+                    size = sd[i] * sd[j]
+                    r = covariance[i, j] / size if size > 0 else np.nan
+                    rows.append((group, names[i], names[j], covariance[i, j], r))
+        rows.append(("Residual", None, None, self.sigma**2, self.sigma))
+        return pd.DataFrame(rows, columns=["group", "term1", "term2", "vcov", "sdcor"])
+
+    @cached_property
+    def random_effects(self) -> RandomEffects:
+        """Conditional means and covariances of the random effects, as arrays."""
+        return random_effects(self.model, self.working_theta)
+
+    def ranef(self) -> dict[str, pd.DataFrame]:
+        """Random effects of each group (empirical Bayes residuals) with standard errors.
+
+        Returns
+        -------
+        dict
+            Grouping factor to a frame indexed by group, a column for each term, and
+            ``<term>_se``: the conditional standard deviation given the fixed effects and the
+            variances, as lme4's ``condVar``.
+        """
+        effects, design = self.random_effects, self.model.design
+        se = np.sqrt(np.diagonal(effects.covariance, axis1=1, axis2=2))
+        columns: dict[str, Array] = {}
+        for k, name in enumerate(design.z_names):
+            columns[name], columns[f"{name}_se"] = effects.values[:, k], se[:, k]
+        return {design.group: pd.DataFrame(columns, index=design.levels)}
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series[Any]:
+        """(n,) fitted values at the level of the groups, indexed as the table was."""
+        return pd.Series(fitted_values(self), index=self.model.design.index, name="fitted")
+
+    @property
+    def resid(self) -> pd.Series[Any]:
+        """(n,) response minus fitted value."""
+        return pd.Series(
+            self.model.design.y - self.fittedvalues.to_numpy(),
+            index=self.model.design.index,
+            name="resid",
+        )
+
+    def predict(
+        self,
+        newdata: Table | None = None,
+        level: Level = "group",
+        interval: Interval | None = None,
+        coverage: float = 0.95,
+    ) -> pd.Series[Any] | pd.DataFrame:
+        """Predict at the level of groups or of the population.
+
+        Parameters
+        ----------
+        newdata : table, optional
+            New rows; those of the fit when None. A group that the fit has not seen gets a
+            random effect of zero, its uncertainty that of a new draw.
+        level : {"group", "population"}
+            With the group's random effects, or without any.
+        interval : {"confidence", "prediction"}, optional
+            For the expected value, or for a single new response.
+        coverage : float
+            Of the interval.
+
+        Returns
+        -------
+        Series or DataFrame
+            Predictions; with an interval the columns ``prediction, conf_low, conf_high``.
+        """
+        return predict(self, newdata, level, interval, coverage)
+
+    def tidy(self, level: float = 0.95) -> pd.DataFrame:
+        """All parameters in one table, in broom's columns.
+
+        ``effect, group, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``;
+        standard deviations and correlations follow the fixed effects as ``effect = "ran_pars"``.
+        """
+        return tidy(self, level)
+
+    def summary(self, level: float = 0.95) -> Summary:
+        """Text to print; rich HTML in a notebook."""
+        return summarize(self, level)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def __repr__(self) -> str:
+        method = "REML" if self.model.reml else "ML"
+        return f"<MixedFit {str(self.formula)!r}: {method}, deviance {self.deviance:.4f}>"

@@ -1,0 +1,1 @@
+"""Sufficient statistics, wherever the rows live."""

@@ -1,0 +1,74 @@
+"""Cross-products from arrays in memory, a chunk of rows at a time.
+
+Nothing of length n is made besides what came in: each chunk is carried into the working basis,
+multiplied, and forgotten. The per-group sums are one sparse-times-dense product a random effect, so
+rows need not be sorted by group.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csc_array
+
+from teamlink.moments.crossproducts import CrossProducts
+from teamlink.moments.standardize import CHUNK, FixedBasis, ResponseBasis
+from teamlink.typing import Array, Codes
+
+__all__ = ["accumulate"]
+
+
+def accumulate(
+    X: Array,
+    Y: Array,
+    Z: Array,
+    codes: Codes,
+    n_groups: int,
+    fixed: FixedBasis,
+    response: ResponseBasis,
+) -> CrossProducts:
+    """Form the cross-products of ``[Z Q y]``, Q and y in the working basis.
+
+    Parameters
+    ----------
+    X : (n, p_all) fixed-effects columns as given
+    Y : (n, R) responses as given
+    Z : (n, q) random-effects columns, already in their own working basis
+    codes : (n,) group of each row, 0 .. n_groups - 1
+    n_groups : J
+    fixed, response : the working basis
+
+    Returns
+    -------
+    CrossProducts
+    """
+    n, q = Z.shape
+    p, R = fixed.kept.size, Y.shape[1]
+    by_group = np.zeros((q, n_groups, q + p + R))
+    total = np.zeros((p, p + R))
+    yty = np.zeros(R)
+    # A chunk at least as long as there are groups keeps the additions below the work on rows.
+    chunk = max(CHUNK, 2 * n_groups)
+    for start in range(0, n, chunk):
+        rows = slice(start, start + chunk)
+        z = Z[rows]
+        Q = fixed.columns(X[rows])
+        y = response.columns(Y[rows], Q)
+        U = np.concatenate([z, Q, y], axis=1)
+        total += Q.T @ U[:, q:]
+        yty += np.einsum("ir,ir->r", y, y)
+        pointer = np.arange(len(z) + 1)
+        for a in range(q):
+            spread = csc_array(
+                (np.ascontiguousarray(z[:, a]), codes[rows], pointer), shape=(n_groups, len(z))
+            )
+            by_group[a] += spread @ U
+    sums = np.ascontiguousarray(by_group.transpose(2, 0, 1))  # (q + p + R, q, J)
+    return CrossProducts(
+        counts=np.bincount(codes, minlength=n_groups).astype(float),
+        ZtZ=sums[:q],
+        ZtX=sums[q : q + p],
+        Zty=sums[q + p :],
+        XtX=total[:, :p],
+        Xty=total[:, p:].T,
+        yty=yty,
+    )

@@ -1,0 +1,1 @@
+"""The cited studies, each a text file that anybody can simulate, re-estimate and check."""

@@ -1,0 +1,176 @@
+"""One design, two programs: who fits, whose criterion is lower, and is each criterion true."""
+
+from __future__ import annotations
+
+import csv
+import time
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import teamlink as tl
+from teamlink.errors import TeamlinkWarning
+
+from . import arbiter
+from .designs import Design
+from .peer import Answer
+
+REGISTER = Path(__file__).with_name("register.csv")
+RESULTS = Path(__file__).with_name("results.md")
+
+# The bar of the project: never above the peer by more than this.
+ABSOLUTE, RELATIVE = 1e-6, 1e-9
+# Lower than the peer by more than this is a deviation that must be registered.
+NOTABLE = 1e-4
+
+KINDS = {
+    "agree": "both fit, and the criteria agree to 1e-4",
+    "lower": "both fit, and teamlink's criterion is lower by more than 1e-4",
+    "peer untrue": "lme4 reports a criterion that is not the criterion at its theta (cancellation)",
+    "rank": "both fit, and a different number of columns of X was kept",
+    "peer refuses": "lme4 refuses, teamlink fits",
+    "both refuse": "both refuse; teamlink with a typed error",
+    "refuses": "teamlink refuses with a typed error, lme4 fits",
+    "higher": "teamlink's criterion is above lme4's: a failure",
+    "untrue": "teamlink's criterion is not the criterion at its theta: a failure",
+    "crash": "teamlink stopped with an error that is not its own: a failure",
+}
+FAILURES = frozenset({"higher", "untrue", "crash"})
+UNREMARKABLE = frozenset({"agree", "both refuse"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome for one design; `amount` is teamlink's criterion minus the peer's."""
+
+    seed: int
+    kind: str
+    amount: float
+    note: str
+    seconds: float = 0.0
+
+
+def tolerance(value: float) -> float:
+    """Largest difference of two criteria that counts as equal."""
+    return ABSOLUTE + RELATIVE * abs(value)
+
+
+def judge(design: Design, answer: Answer) -> Verdict:
+    """Fit `design` by teamlink and compare with the peer's answer."""
+    began = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", TeamlinkWarning)
+            fit = tl.lmm(design.formula, design.data, reml=design.reml)
+            ours, theta, names = fit.deviance, np.asarray(fit.theta), list(fit.params.index)
+            finite = np.isfinite(fit.bse.to_numpy()).all() and (fit.df.to_numpy() > 0).all()
+    except tl.TeamlinkError as fault:
+        kind = "both refuse" if answer.error else "refuses"
+        return Verdict(design.seed, kind, np.nan, f"{type(fault).__name__}: {fault}")
+    except Exception as fault:
+        return Verdict(design.seed, "crash", np.nan, f"{type(fault).__name__}: {fault}")
+    seconds = time.perf_counter() - began
+    kind, amount, note = _compare(design, answer, ours, theta, len(names))
+    if not finite and kind not in FAILURES:
+        kind, note = "untrue", "a standard error or a degree of freedom is not usable"
+    return Verdict(design.seed, kind, amount, note, seconds)
+
+
+def _compare(
+    design: Design, answer: Answer, ours: float, theta: np.ndarray, columns: int
+) -> tuple[str, float, str]:
+    true_ours = arbiter.criterion(design, theta)
+    if not abs(ours - true_ours) <= tolerance(true_ours):
+        return "untrue", ours - true_ours, f"reported {ours!r}, at its theta {true_ours!r}"
+    if answer.criterion is None:
+        return "peer refuses", np.nan, answer.error or ""
+    if columns != len(answer.columns):
+        return "rank", ours - answer.criterion, f"{columns} columns, lme4 {len(answer.columns)}"
+    amount = ours - answer.criterion
+    true_theirs = arbiter.criterion(design, answer.theta)
+    theirs_untrue = abs(answer.criterion - true_theirs) > tolerance(true_theirs)
+    if theirs_untrue and ours <= true_theirs + tolerance(true_theirs):
+        note = f"lme4 reports {answer.criterion:.8f}, at its theta {true_theirs:.8f}"
+        return "peer untrue", amount, note
+    if amount > tolerance(answer.criterion):
+        return "higher", amount, f"{ours!r} against {answer.criterion!r}"
+    if amount < -NOTABLE:
+        beyond_default = ours - (answer.default if answer.default is not None else np.nan)
+        return "lower", amount, f"default optimiser of lme4: {beyond_default:.2e}"
+    return "agree", amount, ""
+
+
+def registered() -> dict[int, str]:
+    """Deviations that are known, as kind by seed."""
+    with REGISTER.open(newline="") as file:
+        return {int(row["seed"]): row["kind"] for row in csv.DictReader(file)}
+
+
+def register(verdicts: Sequence[Verdict]) -> None:
+    """Write the register anew from what was found; failures are never registered."""
+    with REGISTER.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["seed", "kind", "amount", "note"])
+        for v in verdicts:
+            if v.kind not in UNREMARKABLE | FAILURES:
+                amount = "" if np.isnan(v.amount) else f"{v.amount:.3g}"
+                writer.writerow([v.seed, v.kind, amount, " ".join(v.note.split())[:160]])
+
+
+def results(
+    verdicts: Sequence[Verdict], designs: Sequence[Design], versions: dict[str, str]
+) -> str:
+    """Render the table of results in Markdown."""
+    counts = Counter(v.kind for v in verdicts)
+    compared = [v for v in verdicts if not np.isnan(v.amount)]
+    lines = [
+        "# Random designs against lme4",
+        "",
+        f"{len(verdicts)} designs, {len(compared)} fitted by both programs. teamlink "
+        f"{tl.__version__}, lme4 {versions['lme4']}, {versions['R']}, {versions['date']}. "
+        "Written by `pytest -m live_r tests/fuzz`.",
+        "",
+        "lme4's criterion is the best of six runs: its default optimiser, tight bobyqa from two "
+        "starts, Nelder-Mead from two starts, and bobyqa from the best of those.",
+        "",
+        "| outcome | designs | meaning |",
+        "|---|---:|---|",
+        *(f"| {kind} | {counts.get(kind, 0)} | {meaning} |" for kind, meaning in KINDS.items()),
+        "",
+        *_by_trait(verdicts, designs),
+        "",
+        "## Deviations",
+        "",
+        "`amount` is teamlink's criterion minus lme4's.",
+        "",
+        "| seed | outcome | amount | note | model |",
+        "|---:|---|---:|---|---|",
+    ]
+    for v, design in zip(verdicts, designs, strict=True):
+        if v.kind not in UNREMARKABLE:
+            amount = "" if np.isnan(v.amount) else f"{v.amount:.3g}"
+            note = " ".join(v.note.split())[:160].replace("|", "\\|")
+            model = design.formula.replace("|", "\\|")
+            lines.append(f"| {v.seed} | {v.kind} | {amount} | {note} | `{model}` |")
+    return "\n".join(lines) + "\n"
+
+
+def _by_trait(verdicts: Sequence[Verdict], designs: Sequence[Design]) -> list[str]:
+    """Count designs and the largest excess over lme4 by what makes a design hard."""
+    lines = [
+        "| trait | designs | fitted by both | largest excess over lme4 | lower by more than 1e-4 |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for trait in ("variances", "sizes", "slopes", "y mean", "x mean", "scale", "sigma", "rank"):
+        for value in sorted({d.traits[trait] for d in designs}, key=str):
+            chosen = [v for v, d in zip(verdicts, designs, strict=True) if d.traits[trait] == value]
+            both = [v.amount for v in chosen if v.kind in ("agree", "lower", "higher")]
+            worst = f"{max(0.0, *both):.1e}" if len(both) > 1 else ""
+            lower = sum(v.kind == "lower" for v in chosen)
+            lines.append(f"| {trait}: {value} | {len(chosen)} | {len(both)} | {worst} | {lower} |")
+    return lines
