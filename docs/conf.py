@@ -23,7 +23,7 @@ extensions = [
     "sphinx_design",
     "generated_pages",
 ]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "_templates"]
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "amsmath"]
@@ -37,8 +37,12 @@ nb_merge_streams = True
 autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+autodoc_class_signature = "separated"
+default_role = "literal"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
+
+templates_path = ["_templates"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "teamlink"

@@ -6,6 +6,8 @@ MyST-NB executes. Both are written before Sphinx reads its sources, and only whe
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from teamlink.registry.catalogue import find, keys
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+
     from teamlink.registry.study import Study
 
 DOCS = Path(__file__).resolve().parents[1]
@@ -41,7 +44,7 @@ def index_page(studies: Sequence[Study]) -> str:
         [
             "# Studies",
             "",
-            "The registry holds published studies as text files of facts: design, population values,"
+            "The registry holds published studies as files of facts: design, population values,"
             " claims, each with its source. `teamlink replicate` runs them all,"
             " {py:obj}`tl.replicate <teamlink.replicate>` runs one, and"
             " {py:obj}`tl.studies <teamlink.studies>` lists them. Every claim is checked together"
@@ -63,11 +66,15 @@ def index_page(studies: Sequence[Study]) -> str:
 def study_page(study: Study) -> str:
     """Markdown of one study."""
     lines = [
+        "---",
+        "html_theme.sidebar_secondary.remove: true",
+        "---",
+        "",
         f"# {study.citation.short}",
         "",
         f"*{study.title}*",
         "",
-        f"{study.citation}",
+        linked(str(study.citation)),
         "",
         f"Key `{study.key}`, {study.basis}: {study.sizes}. Run it with",
         "",
@@ -90,18 +97,18 @@ def study_page(study: Study) -> str:
         *steps(study),
         "",
         "```text",
-        *(model.formula for model in study.pipeline.models),
+        *(wrapped(model.formula) for model in study.pipeline.models),
         "```",
         "",
     ]
     if study.estimand:
-        lines += [f"The true value that an estimate is held against: {study.estimand}", ""]
+        lines += ["**What an estimate is held against.** " + study.estimand, ""]
     if study.population:
         lines += ["## Population values", "", *population(study), ""]
     if study.references:
         lines += ["## Other programs' answers", "", *references(study), ""]
     lines += ["## Sources", ""]
-    lines += [f"`{name}`\n: {what}\n" for name, what in study.sources.items()]
+    lines += [f"{name}\n: {linked(what)}\n" for name, what in study.sources.items()]
     return "\n".join(lines)
 
 
@@ -122,9 +129,10 @@ def steps(study: Study) -> list[str]:
 def population(study: Study) -> list[str]:
     """Table of population values, each with its mark."""
     rows = [
-        (f"`{v.name}`", f"{v.value:g}", v.status, v.source, v.reason) for v in study.population
+        (f"`{v.name}`", f"{v.value:g}", f"**{v.status}**, {v.source}", v.reason)
+        for v in study.population
     ]
-    return table(("value", "", "status", "source", "reason"), rows)
+    return table(("value", "", "status and source", "reason"), rows)
 
 
 def references(study: Study) -> list[str]:
@@ -145,6 +153,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
 
 
+def linked(text: str) -> str:
+    """Text in which addresses are links."""
+    return re.sub(r"https?://[^\s)>]+[^\s)>.,]", r"<\g<0>>", text)
+
+
+def wrapped(formula: str) -> str:
+    """A formula over several lines, later ones indented."""
+    return textwrap.fill(
+        formula, 88, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
 def ticked(names: Iterable[str]) -> str:
     """Names as code, with commas between them."""
     return ", ".join(f"`{name}`" for name in names)
@@ -158,6 +178,7 @@ def notebook_pages() -> dict[str, str]:
     for script in sorted(NOTEBOOKS.glob("*.py")):
         notebook = jupytext.read(script)
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
         for number, cell in enumerate(notebook.cells):
             cell["id"] = f"cell-{number}"
         pages[script.stem] = jupytext.writes(notebook, fmt="ipynb")

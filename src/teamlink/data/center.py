@@ -80,7 +80,7 @@ def center(
     References
     ----------
     Enders, C. K., & Tofighi, D. (2007). Centering predictor variables in cross-sectional
-    multilevel models: A new look at an old issue. *Psychological Methods, 12*(2), 121-138.
+    multilevel models: A new look at an old issue. *Psychological Methods*, 12(2), 121-138.
     https://doi.org/10.1037/1082-989X.12.2.121
 
     Examples

@@ -45,8 +45,7 @@ class Estimates:
     @property
     def p_value(self) -> Array:
         """(R, p) two-sided p values of the t tests."""
-        p: Array = 2 * stats.t.sf(np.abs(self.statistic), self.df)
-        return p
+        return np.asarray(2 * stats.t.sf(np.abs(self.statistic), self.df))
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Wald interval: lower and upper ends, each (R, p)."""

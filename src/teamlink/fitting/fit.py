@@ -6,6 +6,7 @@ comes after, under the names that statsmodels uses.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -45,6 +46,7 @@ class Fit:
     convergence : the record of the optimisation
     nobs : rows used
     n_parameters : free parameters, variances included, as AIC and BIC count them
+    label : how tables name it
     """
 
     model: Model
@@ -55,6 +57,12 @@ class Fit:
     convergence: Convergence
     nobs: int
     n_parameters: int
+    label: str
+
+    @property
+    def n_variances(self) -> int:
+        """Parameters beyond the coefficients."""
+        return self.n_parameters - len(self.estimates.names)
 
     def _series(self, values: Array, name: str) -> pd.Series[Any]:
         return pd.Series(values[0], index=pd.Index(self.estimates.names), name=name)
@@ -207,28 +215,23 @@ def solve(model: Model) -> Solution:
 def _descend(model: Model, start: Array, index: Codes) -> tuple[Optimum, Codes]:
     """Minimise, settle on the boundary or leave it, until nothing moves."""
 
-    def objective(rows: Codes, theta: Array) -> Derivatives:
-        return model.deviance(theta, index[rows])
+    def objective(of: Codes) -> Callable[[Array, Codes], Derivatives]:
+        return lambda theta, rows: model.deviance(theta, index[of[rows]])
 
-    optimum = minimize(lambda theta, rows: objective(rows, theta), start)
+    todo = np.arange(len(start))
+    optimum = minimize(objective(todo), start)
     iterations = optimum.iterations.copy()
     if not isinstance(model, Settles):
         return optimum, iterations
     theta, converged = optimum.theta.copy(), optimum.converged.copy()
     decrement = optimum.decrement.copy()
-    todo = np.arange(len(start))
     for _ in range(_ROUNDS):
         settled, again = model.settle(theta[todo], index[todo])
         theta[todo] = settled
         todo = todo[again]
         if not todo.size:
             break
-        active = todo
-        more = minimize(
-            lambda theta, rows, active=active: objective(active[rows], theta),  # type: ignore[misc]
-            theta[todo],
-            radius=0.1,
-        )
+        more = minimize(objective(todo), theta[todo], radius=0.1)
         theta[todo], converged[todo] = more.theta, more.converged
         decrement[todo] = more.decrement
         iterations[todo] += more.iterations

@@ -15,9 +15,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from teamlink.fitting.estimates import Estimates
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Derivatives", "Model", "Refittable", "Settles", "Simulates"]
+__all__ = ["Comparable", "Derivatives", "Model", "Refittable", "Settles", "Simulates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Model(Protocol):
         """Starting points (S, R, k), S of them for each of R responses."""
         ...
 
-    def deviance(self, theta: Array, index: Array | None = None) -> Derivatives:
+    def deviance(self, theta: Array, index: Codes | None = None) -> Derivatives:
         """Minus twice the log-likelihood with all constants; a pure function.
 
         `theta` is (A, k); `index` (A,) says which response each row belongs to, default all.
@@ -64,7 +64,7 @@ class Model(Protocol):
 class Settles(Protocol):
     """An engine whose parameter space has a boundary."""
 
-    def settle(self, theta: Array, index: Array) -> tuple[Array, Mask]:
+    def settle(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
         """Put points that touch the boundary exactly on it, or leave a saddle there.
 
         Returns the points (A, k) and which of them (A,) have to be optimised again.
@@ -73,6 +73,19 @@ class Settles(Protocol):
 
     def on_boundary(self, theta: Array) -> Mask:
         """Which points (A,) lie on the boundary."""
+        ...
+
+
+@runtime_checkable
+class Comparable(Protocol):
+    """An engine that knows which of its models may be compared."""
+
+    def why_incomparable(self, other: Model) -> str | None:
+        """Why the two criteria must not be set side by side; None where they may."""
+        ...
+
+    def why_not_nested_in(self, other: Model) -> str | None:
+        """Why this model is no special case of the other; None where it is one."""
         ...
 
 

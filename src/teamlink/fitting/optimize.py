@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from teamlink.fitting.model import Derivatives
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["Convergence", "Optimum", "minimize"]
 
-Objective = Callable[[Array, Array], Derivatives]
+Objective = Callable[[Array, Codes], Derivatives]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Optimum:
     theta: Array
     derivatives: Derivatives
     decrement: Array
-    iterations: Array
+    iterations: Codes
     converged: Mask
 
 
@@ -162,7 +162,8 @@ def _step(gradient: Array, hessian: Array, radius: Array) -> tuple[Array, Array,
     if rest.size:
         s[rest] = _on_sphere(g[rest], w[rest], radius[rest])
     promise = -(g * s).sum(axis=1) - 0.5 * (w * s * s).sum(axis=1)
-    return np.einsum("rik,rk->ri", Q, s), promise, newton
+    step: Array = np.einsum("rik,rk->ri", Q, s)
+    return step, promise, newton
 
 
 def _on_sphere(g: Array, w: Array, radius: Array) -> Array:
@@ -191,4 +192,5 @@ def _on_sphere(g: Array, w: Array, radius: Array) -> Array:
     missing = np.sqrt(np.maximum(radius**2 - (s * s).sum(axis=1), 0.0))
     short = (w[:, 0] < 0) & (missing > 0.5 * radius)
     s[:, 0] += np.where(short, np.where(s[:, 0] < 0, -missing, missing), 0.0)
-    return s
+    step: Array = s
+    return step

@@ -10,7 +10,6 @@ import pandas as pd
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import Fit, Solution, single_thread, solve
 from teamlink.fitting.model import Model, Refittable
-from teamlink.typing import Array
 
 __all__ = ["refit"]
 
@@ -65,12 +64,13 @@ def refit(fit: Fit, Y: Any) -> pd.DataFrame:
         raise OptionError(
             f"a fit of {type(fit.model).__name__} cannot be refitted to new responses"
         )
-    labels = list(Y.columns) if isinstance(Y, pd.DataFrame) else None
     responses = np.asarray(Y, dtype=float)
     responses = responses[:, None] if responses.ndim == 1 else responses
     if responses.ndim != 2 or responses.shape[1] == 0:
         raise DesignError(f"responses of shape {responses.shape}; they must be (rows, replicates)")
-    labels = list(range(responses.shape[1])) if labels is None else labels
+    labels: list[Any] = (
+        list(Y.columns) if isinstance(Y, pd.DataFrame) else [*range(responses.shape[1])]
+    )
     parts = []
     with single_thread().limit(limits=1):
         for start in range(0, responses.shape[1], _BATCH):
@@ -84,9 +84,6 @@ def _tidy(model: Model, solution: Solution, labels: list[Any]) -> pd.DataFrame:
     estimates = model.estimates(solution.theta)
     p = len(estimates.names)
 
-    def each(values: Array) -> Array:
-        return np.repeat(values, p)
-
     return pd.DataFrame(
         {
             "replicate": np.repeat(np.asarray(labels), p),
@@ -96,8 +93,8 @@ def _tidy(model: Model, solution: Solution, labels: list[Any]) -> pd.DataFrame:
             "statistic": estimates.statistic.ravel(),
             "df": estimates.df.ravel(),
             "p_value": estimates.p_value.ravel(),
-            "deviance": each(solution.deviance),
-            "converged": each(solution.converged),
-            "boundary": each(solution.boundary),
+            "deviance": np.repeat(solution.deviance, p),
+            "converged": np.repeat(solution.converged, p),
+            "boundary": np.repeat(solution.boundary, p),
         }
     )

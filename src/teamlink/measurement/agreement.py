@@ -53,7 +53,8 @@ def rwg(data: Table, by: Key, items: Key, *, scale: Scale) -> pd.Series[Any]:
 
     Notes
     -----
-    With the mean variance :math:`\bar s^2` of the items in the group (divisor n - 1) and the
+    With the mean variance :math:`\bar s^2` of the items in the group (divisor n - 1; items that
+    two respondents answered at least) and the
     variance :math:`\sigma^2` of answers spread evenly over the scale,
 
     .. math:: r_{wg} = 1 - \bar s^2 / \sigma^2, \qquad
@@ -66,7 +67,7 @@ def rwg(data: Table, by: Key, items: Key, *, scale: Scale) -> pd.Series[Any]:
     References
     ----------
     James, L. R., Demaree, R. G., & Wolf, G. (1984). Estimating within-group interrater
-    reliability with and without response bias. *Journal of Applied Psychology, 69*(1), 85-98.
+    reliability with and without response bias. *Journal of Applied Psychology*, 69(1), 85-98.
     https://doi.org/10.1037/0021-9010.69.1.85
 
     Examples
@@ -91,7 +92,30 @@ def rwg(data: Table, by: Key, items: Key, *, scale: Scale) -> pd.Series[Any]:
 
 
 def agreement(answers: Array, codes: Codes, n_groups: int, scale: Scale) -> Array:
-    """Give rwg(j) by group (J,) from answers (n, k); NaN where no item has two answers."""
+    """Compute rwg(j) of each group.
+
+    Parameters
+    ----------
+    answers : Array
+        (n, k), NaN where an item was not answered.
+    codes : Codes
+        (n,), group of each row, 0 .. J-1.
+    n_groups : int
+        J.
+    scale : (lowest, highest)
+        The answers offered.
+
+    Returns
+    -------
+    Array
+        (J,), within 0 and 1; NaN for a group in which no item has two answers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> agreement(np.array([[4.0, 5.0], [4.0, 5.0], [1.0, 2.0]]), np.array([0, 0, 1]), 2, (1, 5))
+    array([ 1., nan])
+    """
     sds = np.column_stack([group_sds(column, codes, n_groups) for column in answers.T])
     known = ~np.isnan(sds)
     counts = known.sum(axis=1)
@@ -108,6 +132,7 @@ def agreement(answers: Array, codes: Codes, n_groups: int, scale: Scale) -> Arra
 
 
 def check_scale(scale: Scale) -> None:
+    """Raise `OptionError` unless `scale` runs from a lower to a higher finite value."""
     try:
         low, high = scale
         rising = math.isfinite(low) and math.isfinite(high) and low < high

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.data.center import group_means
-from teamlink.data.schema import Key, group_codes, names_of, numbers, validate
+from teamlink.data.schema import Key, group_codes, names_of, validate
 from teamlink.errors import DroppedRows, OptionError, check_option
 from teamlink.measurement.agreement import Scale, agreement, check_scale
 from teamlink.measurement.consistency import answers_of, cronbach, item_table
@@ -22,15 +22,15 @@ __all__ = ["SurveyScale", "survey_scale"]
 
 DEFINITIONS = {
     "alpha": "Cronbach's alpha of the items, respondents with every item (Cronbach 1951)",
-    "ICC(1)": "(MSB - MSW) / (MSB + (k - 1) MSW), one-way ANOVA (Shrout & Fleiss 1979; Bliese 2000)",
-    "ICC(2)": "(MSB - MSW) / MSB, one-way ANOVA (Bliese 2000)",
-    "rwg(j)": "agreement of several items against a uniform null (James, Demaree & Wolf 1984)",
+    "ICC(1)": "(MSB - MSW) / (MSB + (k - 1) MSW) (Shrout & Fleiss 1979; Bliese 2000)",
+    "ICC(2)": "(MSB - MSW) / MSB (Shrout & Fleiss 1979; Bliese 2000)",
+    "rwg(j)": "agreement against evenly spread answers (James, Demaree & Wolf 1984)",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SurveyScale:
-    """A scale made from survey items, by school.
+    r"""A scale made from survey items, by school.
 
     Attributes
     ----------
@@ -40,9 +40,9 @@ class SurveyScale:
         - the scale (``score`` unless named otherwise): mean of the respondents' scores;
         - ``n_respondents``: respondents behind it;
         - ``n_items``: answers behind it, over respondents and items;
-        - ``se``: standard error of the mean, :math:`\\sqrt{MS_W / n_j}`;
+        - ``se``: standard error of the mean, :math:`\sqrt{MS_W / n_j}`;
         - ``reliability``: reliability of this school's mean,
-          :math:`\\tau / (\\tau + MS_W / n_j)` with :math:`\\tau = \\max(0, (MS_B - MS_W) / k_0)`;
+          :math:`\tau / (\tau + MS_W / n_j)` with :math:`\tau = \max(0, (MS_B - MS_W) / k_0)`;
         - ``rwg``: rwg(j) of the school, missing where there is a single respondent.
     respondents : pandas.DataFrame
         A row for each respondent kept, with the original row labels: school, score, and the
@@ -95,9 +95,9 @@ class SurveyScale:
 
     def __repr__(self) -> str:
         return (
-            f"SurveyScale({self.name!r}: {len(self.items)} items, {self.n_respondents} respondents, "
-            f"{self.n_groups} groups, alpha={self.alpha:.3f}, icc1={self.icc1:.3f}, "
-            f"icc2={self.icc2:.3f}, rwg={self.rwg:.3f})"
+            f"SurveyScale({self.name!r}: {len(self.items)} items, "
+            f"{self.n_respondents} respondents, {self.n_groups} groups, alpha={self.alpha:.3f}, "
+            f"icc1={self.icc1:.3f}, icc2={self.icc2:.3f}, rwg={self.rwg:.3f})"
         )
 
     def summary(self) -> str:
@@ -110,24 +110,21 @@ class SurveyScale:
             "ICC(2)": self.icc2,
             "rwg(j)": self.rwg,
         }
+        left_out = [f"left out: {count:,} {why}" for why, count in self.dropped.items() if count]
         sizes = self.scores["n_respondents"]
-        agreement = self.scores["rwg"]
+        agreements = self.scores["rwg"]
         return "\n".join(
             [
                 f"Survey scale {self.name!r} by {' / '.join(self.by)}",
                 f"{self.n_respondents:,} respondents in {self.n_groups:,} groups "
                 f"({sizes.min()} to {sizes.max()} each), {len(self.items)} items, "
                 f"answers {low:g} to {high:g} ({source})",
-                *(
-                    f"left out: {count:,} {reason}"
-                    for reason, count in self.dropped.items()
-                    if count
-                ),
+                *left_out,
                 "",
                 *(f"{key:7} {value: .4f}  {DEFINITIONS[key]}" for key, value in values.items()),
                 f"MSB {self.ms_between:.6g}, MSW {self.ms_within:.6g}, k {self.group_size:.4f}; "
-                f"rwg(j) is the mean over {int(agreement.notna().sum())} groups, "
-                f"median {agreement.median():.4f}",
+                f"rwg(j) is the mean over {int(agreements.notna().sum())} groups, "
+                f"median {agreements.median():.4f}",
                 f"reliability of the groups' means: mean {self.scores['reliability'].mean():.4f}, "
                 f"lowest {self.scores['reliability'].min():.4f}",
                 "",
@@ -214,22 +211,22 @@ def survey_scale(
     >>> teachers = {
     ...     "school": ["a", "a", "b", "b", "c", "c"],
     ...     "c1": [4, 5, 2, 1, 3, 4],
-    ...     "c2": [5, 5, 2, 2, 3, 3],
-    ...     "c3": [1, 2, 5, 4, 2, 3],
+    ...     "c2": [5, 5, 2, 1, 3, 3],
+    ...     "c3": [1, 1, 5, 4, 2, 3],
     ... }
     >>> scale = tl.survey_scale(
     ...     teachers, by="school", items=["c1", "c2", "c3"], reverse="c3", scale=(1, 5)
     ... )
     >>> scale.scores["score"].round(3).tolist()
-    [4.667, 1.667, 3.333]
+    [4.833, 1.5, 3.333]
     >>> scale
-    SurveyScale('score': 3 items, 6 respondents, 3 groups, alpha=0.913, icc1=0.982, ...)
+    SurveyScale('score': 3 items, 6 respondents, 3 groups, alpha=0.952, icc1=0.987, ...)
     """
     check_option("group_size", group_size, ("k0", "mean"))
     names, keys = list(items), names_of(by)
     turned = [] if reverse is None else names_of(reverse)
-    frame = _answers(data, names, keys, scale)
-    answers = np.column_stack([numbers(frame, item) for item in names])
+    _check_name(name, keys)
+    frame, answers = _answers(data, names, keys, scale)
     offered = scale or (float(np.nanmin(answers)), float(np.nanmax(answers)))
     _reverse(answers, names, turned, offered)
     answered = (~np.isnan(answers)).sum(axis=1)
@@ -274,14 +271,19 @@ def survey_scale(
 
 def _answers(
     data: Table, items: Sequence[str], keys: Sequence[str], scale: Scale | None
-) -> pd.DataFrame:
-    """Give the columns needed, after every check that the answers alone allow."""
+) -> tuple[pd.DataFrame, Array]:
+    """Give the columns needed, and the answers (n, k), after every check of them."""
     if scale is not None:
         check_scale(scale)
     bounds = {} if scale is None else dict.fromkeys(items, scale)
     frame = validate(data, numeric=items, groups=keys, bounds=bounds)
-    answers_of(frame, items, least=2)
-    return frame
+    return frame, answers_of(frame, items)
+
+
+def _check_name(name: str, keys: Sequence[str]) -> None:
+    taken = ("n_respondents", "n_items", "se", "reliability", "rwg", *keys)
+    if name in taken:
+        raise OptionError(f"name={name!r} is the name of another column; pass a different one")
 
 
 def _score_table(

@@ -29,14 +29,18 @@ class OneWay:
     k0: float
 
     def size(self, group_size: GroupSize) -> float:
+        """Give the average group size, by the unbiased k0 or the plain mean."""
         return self.k0 if group_size == "k0" else self.n / self.n_groups
 
     def icc1(self, group_size: GroupSize) -> float:
+        """Give ICC(1); see the function of this name."""
         k = self.size(group_size)
         return (self.ms_between - self.ms_within) / (self.ms_between + (k - 1) * self.ms_within)
 
     def icc2(self) -> float:
-        if self.ms_between == 0:
+        """Give ICC(2); see the function of this name."""
+        # equal means come out of the arithmetic with a relative error near 1e-16, squared here
+        if self.ms_between <= 1e-24 * self.ms_within:
             raise DesignError("ICC(2) does not exist: all group means are equal")
         return (self.ms_between - self.ms_within) / self.ms_between
 
@@ -85,7 +89,7 @@ def icc1(data: Table, by: Key, column: str, *, group_size: GroupSize = "k0") -> 
     References
     ----------
     Shrout, P. E., & Fleiss, J. L. (1979). Intraclass correlations: Uses in assessing rater
-    reliability. *Psychological Bulletin, 86*(2), 420-428.
+    reliability. *Psychological Bulletin*, 86(2), 420-428.
     https://doi.org/10.1037/0033-2909.86.2.420
 
     Bliese, P. D. (2000). Within-group agreement, non-independence, and reliability. In K. J.
@@ -143,7 +147,7 @@ def icc2(data: Table, by: Key, column: str) -> float:
     References
     ----------
     Shrout, P. E., & Fleiss, J. L. (1979). Intraclass correlations: Uses in assessing rater
-    reliability. *Psychological Bulletin, 86*(2), 420-428.
+    reliability. *Psychological Bulletin*, 86(2), 420-428.
     https://doi.org/10.1037/0033-2909.86.2.420
 
     Bliese, P. D. (2000). Within-group agreement, non-independence, and reliability. In K. J.
@@ -161,7 +165,33 @@ def icc2(data: Table, by: Key, column: str) -> float:
 
 
 def one_way(values: Array, codes: Codes, n_groups: int) -> OneWay:
-    """Analyse values (n,) by groups 0 .. J-1, each of which occurs."""
+    """Compute the analysis of variance of values by groups.
+
+    Parameters
+    ----------
+    values : Array
+        (n,), without missing values.
+    codes : Codes
+        (n,), group of each row, 0 .. J-1; each group occurs.
+    n_groups : int
+        J.
+
+    Returns
+    -------
+    OneWay
+        Mean squares and group sizes.
+
+    Raises
+    ------
+    DesignError
+        Fewer than two groups, no group with two rows, or no variation at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> one_way(np.array([1.0, 2.0, 3.0, 4.0]), np.array([0, 0, 1, 1]), 2).ms_between
+    4.0
+    """
     n = len(values)
     if n_groups < 2:
         raise DesignError(f"{n_groups} group with answers: at least two are needed")
@@ -172,7 +202,7 @@ def one_way(values: Array, codes: Codes, n_groups: int) -> OneWay:
     means = group_means(values, codes, n_groups)
     within = float(((values - means[codes]) ** 2).sum()) / (n - n_groups)
     between = float((sizes * means**2).sum()) / (n_groups - 1)
-    if within + between == 0:
+    if np.ptp(values) == 0:
         raise DesignError("all values are equal: there is no variance to share out")
     k0 = float(n - (sizes.astype(float) ** 2).sum() / n) / (n_groups - 1)
     return OneWay(between, within, n, n_groups, k0)
@@ -181,7 +211,7 @@ def one_way(values: Array, codes: Codes, n_groups: int) -> OneWay:
 def _one_way_of(data: Table, by: Key, column: str) -> OneWay:
     frame = validate(data, numeric=[column], groups=by)
     values = numbers(frame, column)
-    codes, levels = group_codes(frame, by)
+    codes, _ = group_codes(frame, by)
     usable = (codes >= 0) & ~np.isnan(values)
     lost = int((~usable).sum())
     if lost:

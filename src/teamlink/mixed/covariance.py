@@ -1,11 +1,12 @@
 """Covariance of the random effects: theta to the relative factor Lambda and back.
 
-The random effects of one group are ``b ~ N(0, sigma^2 Lambda Lambda')``. `theta` holds the entries of
-Lambda that are free, block by block, each block's lower triangle down the columns: lme4's order.
+The random effects of one group are ``b ~ N(0, sigma^2 Lambda Lambda')``. `theta` holds the entries
+of Lambda that are free, block by block, each block's lower triangle down the columns: lme4's order.
 A term ``(1 + x | g)`` is one full block; ``(1 + x || g)`` is two blocks of one.
 
-The engine works with columns of Z that are centred (where their block has an intercept) and scaled;
-`RandomBasis` carries Lambda back: ``b = T b_work``, so ``Lambda = lower triangle of T Lambda_work``.
+The engine works with columns of Z that are centred (where their block has an intercept) and
+scaled; `RandomBasis` carries Lambda back: ``b = T b_work``, so Lambda is the lower factor of
+``T Lambda_work``.
 What stays invariant: ``Z b``, hence the likelihood.
 """
 

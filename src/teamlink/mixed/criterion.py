@@ -2,8 +2,8 @@ r"""The profiled criterion of a linear mixed model with one grouping factor, and
 
 The model: ``y = X beta + Z b + e`` with ``b_j ~ N(0, sigma^2 Sigma)`` for groups j = 1..J and
 ``e ~ N(0, sigma^2 I)``; ``V = I + Z Sigma Z'`` is the relative covariance. Profiled out are beta
-(generalised least squares) and sigma^2 (= r^2 / nu, r^2 the weighted residual sum of squares, nu = n
-for ML and n - p for REML), so that
+(generalised least squares) and sigma^2 (= r^2 / nu, r^2 the weighted residual sum of squares,
+nu = n for ML and n - p for REML), so that
 
     deviance = log|V| + [log|X'V^-1 X|] + nu (1 + log(2 pi r^2 / nu))
 
@@ -19,8 +19,8 @@ With ``a_j = Z_j'V_j^-1 Z_j``, ``h_j = Z_j'V_j^-1 X_j`` scaled so that X'V^-1 X 
 
     score        d deviance / d Sigma = sum_j [ a_j - (h_j h_j') - nu g_j g_j' ].
 
-Every array has replicates on its leading axis and groups on its last. Shapes: R replicates, q random
-effects a group, p fixed effects, m = p + 1, J groups.
+Every array has replicates on its leading axis and groups on its last. Shapes: R replicates,
+q random effects a group, p fixed effects, m = p + 1, J groups.
 """
 
 from __future__ import annotations

@@ -158,17 +158,19 @@ def _means(x: Array, group: Any, state: dict[str, Any]) -> Array:
     return known[codes]
 
 
-@stateful_transform
 def between(x: Any, group: Any, _state: Any = None) -> Array:
     """Group mean of x."""
     return _means(_numbers(x, "between"), group, _state)
 
 
-@stateful_transform
 def within(x: Any, group: Any, _state: Any = None) -> Array:
     """Deviation of x from its group mean."""
     values = _numbers(x, "within")
     return values - _means(values, group, _state)
 
 
-_FUNCTIONS = {**TRANSFORMS, "between": between, "within": within}
+_FUNCTIONS = {
+    **TRANSFORMS,
+    "between": stateful_transform(between),
+    "within": stateful_transform(within),
+}

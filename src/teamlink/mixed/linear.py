@@ -120,6 +120,7 @@ def _fit(model: LinearMixed) -> MixedFit:
         convergence=solution.record(),
         nobs=model.roots.n,
         n_parameters=len(model.names) + model.structure.size + 1,
+        label=str(model.design.formula),
     )
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)

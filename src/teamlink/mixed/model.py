@@ -1,8 +1,8 @@
 """The linear mixed model with one grouping factor, bound to its cross-products.
 
 The engine works in a basis of its own (`teamlink.moments.standardize`, `RandomBasis`); what leaves
-this module is in the units of the data. Theta inside is that of the working basis; Lambda, sigma and
-the estimates outside are those of the model as written.
+this module is in the units of the data. Theta inside is that of the working basis; Lambda, sigma
+and the estimates outside are those of the model as written.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from teamlink.errors import DesignError
 from teamlink.fitting.estimates import Estimates
-from teamlink.fitting.model import Derivatives
+from teamlink.fitting.model import Derivatives, Model
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, lower_factor, random_basis
 from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
 from teamlink.mixed.design import MixedDesign
@@ -21,7 +21,7 @@ from teamlink.mixed.smallsample import satterthwaite
 from teamlink.moments.crossproducts import GroupRoots, group_roots
 from teamlink.moments.memory import accumulate
 from teamlink.moments.standardize import FixedBasis, ResponseBasis, fixed_basis, response_basis
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["LinearMixed", "bind"]
 
@@ -77,12 +77,12 @@ class LinearMixed:
         jacobian = -2 * self.fixed.log_det_K if self.reml else 0.0
         return 2 * self.nu * np.log(self.response.scale) + jacobian
 
-    def evaluate(self, theta: Array, index: Array | None = None) -> Criterion:
+    def evaluate(self, theta: Array, index: Codes | None = None) -> Criterion:
         """The criterion in the working basis at theta (A, k)."""
         roots = self.roots if index is None else self.roots.take(index)
         return criterion(roots, self.structure.factor(theta), self.reml)
 
-    def deviance(self, theta: Array, index: Array | None = None) -> Derivatives:
+    def deviance(self, theta: Array, index: Codes | None = None) -> Derivatives:
         """Minus twice the profiled log-likelihood with gradient and Hessian in theta."""
         constant = self._constant()
         if index is not None and constant.size > 1:
@@ -95,7 +95,7 @@ class LinearMixed:
         gradient, hessian = self.chain(theta, slopes)
         return Derivatives(point.deviance + constant, gradient, hessian)
 
-    def _one_by_one(self, theta: Array, index: Array | None) -> Derivatives:
+    def _one_by_one(self, theta: Array, index: Codes | None) -> Derivatives:
         """The same where a factorisation failed: that point alone counts as infinite."""
         A, k = theta.shape
         if A == 1:
@@ -156,7 +156,7 @@ class LinearMixed:
             result[block, block] = lower_factor(U * np.sqrt(np.maximum(w, floor)))
         return result
 
-    def settle(self, theta: Array, index: Array) -> tuple[Array, Mask]:
+    def settle(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
         """Put vanishing variances at exactly zero; leave a zero that the score says is too small.
 
         Zero is stationary in theta whatever the data say, so the test is made in Sigma: at a
@@ -180,7 +180,7 @@ class LinearMixed:
         theta = self.structure.parameters(Lambda)
         return self._leave_saddles(theta, index)
 
-    def _leave_saddles(self, theta: Array, index: Array) -> tuple[Array, Mask]:
+    def _leave_saddles(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
         """Step off the boundary along the lowest eigenvector of the score, where it is negative."""
         again = np.zeros(len(theta), dtype=np.bool_)
         edge = np.flatnonzero(self.on_boundary(theta))
@@ -259,6 +259,40 @@ class LinearMixed:
             raise DesignError(f"responses {columns[:5].tolist()} hold missing or infinite values")
         return bind(self.design, self.reml, self.df_method, Y, (self.fixed, self.random))
 
+    def why_incomparable(self, other: Model) -> str | None:
+        """Why the two criteria must not be set side by side; None where they may."""
+        if not isinstance(other, LinearMixed):
+            return f"one is a linear mixed model, the other a {type(other).__name__}"
+        mine, theirs = self.design, other.design
+        if mine.n != theirs.n:
+            return f"they use {mine.n} and {theirs.n} rows; fit both to the rows that both can use"
+        if not np.array_equal(mine.y, theirs.y):
+            return "they have different responses, or the same rows in another order"
+        if self.reml != other.reml:
+            return "one is fitted by REML, the other by ML"
+        if self.reml and not _same_columns(
+            mine.X[:, self.fixed.kept], theirs.X[:, other.fixed.kept]
+        ):
+            return (
+                "REML criteria of models with different fixed effects are not comparable; "
+                "fit both with reml=False"
+            )
+        return None
+
+    def why_not_nested_in(self, other: Model) -> str | None:
+        """Why this model is no special case of the other; None where it is one."""
+        if not isinstance(other, LinearMixed):
+            return "they are models of different kinds"
+        if not _spans(other.design.X[:, other.fixed.kept], self.design.X[:, self.fixed.kept]):
+            return "the fixed effects of the smaller are not among those of the larger"
+        if not np.array_equal(self.design.codes, other.design.codes):
+            return "they group the rows differently"
+        for block in self.structure.slices:
+            mine = self.design.Z[:, block]
+            if not any(_spans(other.design.Z[:, b], mine) for b in other.structure.slices):
+                return "the random effects of the smaller are not among those of the larger"
+        return None
+
     def simulate(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
         """Responses (rows, n) drawn from the model at theta (k,) and its own estimates."""
         design = self.design
@@ -302,3 +336,18 @@ def bind(
     return LinearMixed(
         design, structure, group_roots(products), fixed, response, random, reml, df_method
     )
+
+
+def _same_columns(one: Array, two: Array) -> bool:
+    """Whether two sets of columns are equal, in whatever order."""
+    if one.shape != two.shape:
+        return False
+    return np.array_equal(one[:, np.lexsort(one[:64])], two[:, np.lexsort(two[:64])])
+
+
+def _spans(columns: Array, others: Array) -> bool:
+    """Whether every one of `others` (n, k) is a linear combination of `columns` (n, p)."""
+    size = np.linalg.norm(columns, axis=0)
+    scaled = columns / np.where(size > 0, size, 1.0)
+    rest = others - scaled @ np.linalg.lstsq(scaled, others, rcond=None)[0]
+    return bool((np.linalg.norm(rest, axis=0) <= 1e-8 * np.linalg.norm(others, axis=0)).all())

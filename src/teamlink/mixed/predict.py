@@ -110,7 +110,8 @@ def _variance(fit: MixedFit, X: Array, Z: Array, codes: Codes, level: Level) -> 
     """Error variance (m,) of the expected value, random effects' error included at group level."""
     effects, V = fit.random_effects, fit.estimates.covariance[0]
     if level == "population":
-        return np.einsum("ip,pr,ir->i", X, V, X)
+        population: Array = np.einsum("ip,pr,ir->i", X, V, X)
+        return population
     seen = (codes >= 0)[:, None]
     x = X - np.where(seen, np.einsum("iq,iqp->ip", Z, effects.loading[codes]), 0.0)
     own = np.einsum("iq,iqr,ir->i", Z, effects.covariance[codes], Z)

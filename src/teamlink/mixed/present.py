@@ -42,7 +42,7 @@ def tidy(fit: MixedFit, level: float) -> pd.DataFrame:
     names = [
         "sd__Observation" if group == "Residual"
         else f"sd__{one}" if pd.isna(two) else f"cor__{one}.{two}"
-        for group, one, two in zip(varcorr["group"], varcorr["term1"], varcorr["term2"], strict=True)
+        for group, one, two in varcorr[["group", "term1", "term2"]].itertuples(index=False)
     ]  # fmt: skip
     random = pd.DataFrame(
         {
@@ -54,7 +54,7 @@ def tidy(fit: MixedFit, level: float) -> pd.DataFrame:
     ).reindex(columns=fixed.columns)
     numeric = fixed.columns[3:]
     return pd.concat(
-        [fixed.astype({"group": object}), random.astype({c: float for c in numeric})],
+        [fixed.astype({"group": object}), random.astype(dict.fromkeys(numeric, float))],
         ignore_index=True,
     )
 
@@ -97,15 +97,18 @@ def _random_table(fit: MixedFit) -> SummaryTable:
 
 
 def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
-    interval = fit.conf_int(level)
     share = f"{100 * level:g}%"
+    said = fit.estimates
+    low, high = said.interval(level)
+    columns = (said.values, said.std_error, said.df, said.statistic, said.p_value, low, high)
     rows = tuple(
         (
-            name, number(fit.params[name]), number(fit.bse[name]), number(fit.df[name], 1),
-            number(fit.tvalues[name], 2), p_text(fit.pvalues[name]),
-            number(interval.loc[name, "conf_low"]), number(interval.loc[name, "conf_high"]),
+            name, number(estimate), number(se), number(df, 1), number(t, 2), p_text(p),
+            number(lower), number(upper),
         )
-        for name in fit.estimates.names
+        for name, (estimate, se, df, t, p, lower, upper) in zip(
+            said.names, np.stack([c[0] for c in columns], axis=1), strict=True
+        )
     )  # fmt: skip
     header = ("Term", "Estimate", "Std. error", "df", "t", "p", f"{share} low", "high")
     return SummaryTable("Fixed effects", header, rows)

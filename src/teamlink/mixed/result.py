@@ -16,8 +16,8 @@ import pandas as pd
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.mixed.model import LinearMixed
-from teamlink.mixed.present import summarize, tidy
 from teamlink.mixed.predict import Interval, Level, fitted_values, predict
+from teamlink.mixed.present import summarize, tidy
 from teamlink.mixed.ranef import RandomEffects, random_effects
 from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table

@@ -65,4 +65,5 @@ def satterthwaite(
     inverse = np.where(informative, 1.0 / np.where(informative, w, 1.0), 0.0)
     projected = gradient @ U
     spread = 2 * (projected**2 * inverse[:, None, :]).sum(axis=-1) + 2 * v**2 / point.nu
-    return 2 * v**2 / spread
+    df: Array = 2 * v**2 / spread
+    return df

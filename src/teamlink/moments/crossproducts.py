@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.typing import Array
+from teamlink.typing import Array, Codes
 
 __all__ = ["CrossProducts", "GroupRoots", "group_roots"]
 
@@ -83,9 +83,9 @@ class GroupRoots:
     @property
     def responses(self) -> int:
         """Number of responses R."""
-        return self.Cy.shape[0]
+        return int(self.Cy.shape[0])
 
-    def take(self, index: Array) -> GroupRoots:
+    def take(self, index: Codes) -> GroupRoots:
         """The same design with some of the responses, `index` integer (r,)."""
         if self.responses == 1:
             return self

@@ -155,10 +155,11 @@ def response_basis(X: Array, basis: FixedBasis, Y: Array) -> ResponseBasis:
         gram += Q.T @ Q
         cross += Q.T @ y
         square += np.einsum("ir,ir->r", y, y)
-    offset = np.linalg.solve(gram, cross).T if p else np.zeros((R, 0))
+    offset: Array = np.linalg.solve(gram, cross).T if p else np.zeros((R, 0))
     rest = square - np.einsum("rp,pr->r", offset, cross)
     spread = np.where(rest > 1e-14 * square, rest, square) / n
-    return ResponseBasis(shift, np.sqrt(np.where(spread > 0, spread, 1.0)), offset)
+    scale: Array = np.sqrt(np.where(spread > 0, spread, 1.0))
+    return ResponseBasis(shift, scale, offset)
 
 
 def _independent(gram: Array, nonzero: Mask) -> tuple[Array, bool]:

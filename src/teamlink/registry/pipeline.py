@@ -17,7 +17,7 @@ from teamlink.data.center import group_means
 from teamlink.errors import FitError, StudyError, nearest
 from teamlink.inference.refit import refit
 from teamlink.measurement import survey_scale
-from teamlink.mixed.linear import MixedFit, lmm
+from teamlink.mixed.linear import lmm
 from teamlink.registry.study import Claim, Pipeline, Scale
 from teamlink.simulation.generate import Tables
 from teamlink.syntax.formula import parse
@@ -76,8 +76,7 @@ def prepare(pipeline: Pipeline, tables: Tables) -> Prepared:
 
 
 def _scores(scale: Scale, teachers: pd.DataFrame) -> pd.Series[float]:
-    scores = survey_scale(teachers, by=scale.by, items=list(scale.items)).scores
-    return scores.set_index(scale.by)["score"]
+    return survey_scale(teachers, by=scale.by, items=list(scale.items)).scores["score"]
 
 
 def analyse(pipeline: Pipeline, claims: Sequence[Claim], scenarios: Sequence[Tables]) -> Array:
@@ -161,8 +160,3 @@ def coefficient(term: str, names: Sequence[str]) -> str:
         if sorted(name.split(":")) == parts:
             return name
     raise StudyError(f"the model has no coefficient {term!r}; {nearest(term, names)}")
-
-
-def fit_of(pipeline: Pipeline, frame: pd.DataFrame) -> MixedFit:
-    """Fit the first model of a pipeline."""
-    return lmm(pipeline.models[0].formula, frame)

@@ -6,7 +6,17 @@ import keyword
 import unicodedata
 
 from teamlink.errors import FormulaError
-from teamlink.syntax.expression import Call, Chain, Group, Literal, Name, Node, Signed, Word
+from teamlink.syntax.expression import (
+    KEYWORDS_AS_NAMES,
+    Call,
+    Chain,
+    Group,
+    Literal,
+    Name,
+    Node,
+    Signed,
+    Word,
+)
 from teamlink.syntax.functions import CONTRASTS, FUNCTIONS, Signature, remedy_for
 from teamlink.syntax.tokens import Cursor, Kind, Token
 
@@ -15,10 +25,8 @@ __all__ = ["BARS", "COMPARISONS", "CallReader"]
 COMPARISONS = ("<", ">", "<=", ">=", "==", "!=")
 BARS = ("|", "||", "|||")
 
-_RANKS = (COMPARISONS, ("+", "-"), ("*", "/"))
+_RANKS = {**dict.fromkeys(COMPARISONS, 0), "+": 1, "-": 1, "*": 2, "/": 2}
 _TRUTHS = ("True", "False", "None")
-# Words of Python that are likely columns of a school's data, and that build no expression.
-_KEYWORDS_ALLOWED = ("class", "pass")
 
 
 class CallReader(Cursor):
@@ -30,7 +38,7 @@ class CallReader(Cursor):
         reserved = keyword.iskeyword(name)
         if name == "Intercept":
             raise self.fault(token, "'Intercept' is the name of the constant; rename the column")
-        if bare and reserved and name not in _KEYWORDS_ALLOWED:
+        if bare and reserved and name not in KEYWORDS_AS_NAMES:
             message = f"{name!r} is a word of Python; if it is a column, write `{name}`"
             raise self.fault(token, message)
         if name.startswith("__") and (bare or code):
@@ -104,20 +112,18 @@ class CallReader(Cursor):
         return Word(token.value, token.start, token.end)
 
     def _code(self, rank: int = 0) -> Node:
-        if rank == len(_RANKS):
-            return self._signed()
-        first = self._code(rank + 1)
-        operators, operands = [""], [first]
-        while self.token.is_operator(*_RANKS[rank]):
-            token = self.take()
-            if rank == 0 and len(operands) > 1:
-                message = "one comparison at a time; write I(a < b) and I(b < c) apart"
-                raise self.fault(token, message)
-            operators.append(token.value)
-            operands.append(self._code(rank + 1))
-        if len(operands) == 1:
-            return first
-        return Chain(tuple(operators), tuple(operands), first.start, operands[-1].end)
+        node = self._signed()
+        while (found := self.rank(_RANKS)) >= rank:
+            operators, operands = [""], [node]
+            while self.rank(_RANKS) == found:
+                token = self.take()
+                if found == 0 and len(operands) > 1:
+                    message = "one comparison at a time; write I(a < b) and I(b < c) apart"
+                    raise self.fault(token, message)
+                operators.append(token.value)
+                operands.append(self._code(found + 1))
+            node = Chain(tuple(operators), tuple(operands), node.start, operands[-1].end)
+        return node
 
     def _signed(self) -> Node:
         token = self.token

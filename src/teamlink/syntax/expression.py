@@ -8,11 +8,12 @@ printing it never changes what it means.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
 __all__ = [
+    "KEYWORDS_AS_NAMES",
     "Bar",
     "Call",
     "Chain",
@@ -22,13 +23,16 @@ __all__ = [
     "Node",
     "Signed",
     "Word",
-    "calls",
-    "names",
-    "quoted_in_code",
     "show",
     "show_name",
     "walk",
 ]
+
+
+KEYWORDS_AS_NAMES = ("class", "pass")
+"""Words of Python that are likely columns of a school's data, and that build no expression."""
+
+_DOTTED = re.compile(r"[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +120,16 @@ class Bar:
 Node: TypeAlias = Name | Literal | Word | Call | Signed | Group | Chain | Bar
 
 
-def quoted_in_code(name: str) -> bool:
-    """Say whether a name needs backquotes within a call, where Python reads it."""
-    return not name.isidentifier() or keyword.iskeyword(name)
-
-
 def show_name(name: str, *, code: bool = False) -> str:
-    """Print a name, in backquotes where it needs them."""
-    plain = not code or not quoted_in_code(name)
-    if plain and all(c in "._" or c.isalnum() for c in name):
-        head = name[:1]
-        allowed = name in ("class", "pass") or not keyword.iskeyword(name)
-        if allowed and (head.isalpha() or (head == "_" and not name.startswith("__"))):
-            return name
-    return f"`{name}`"
+    """Print a name, in backquotes where it needs them: more often within a call."""
+    reserved = keyword.iskeyword(name) and name not in KEYWORDS_AS_NAMES
+    if reserved or name.startswith("__"):
+        return f"`{name}`"
+    if name.isascii() or code:
+        plain = name.isidentifier() or (not code and _DOTTED.fullmatch(name))
+    else:
+        plain = all(c in "._" or c.isalnum() for c in name) and name[0].isalpha()
+    return name if plain else f"`{name}`"
 
 
 def show(node: Node, *, code: bool = False) -> str:
@@ -158,35 +158,25 @@ def show(node: Node, *, code: bool = False) -> str:
             return f"({show(node.effects)} {mark} {show(node.group)})"
 
 
-def _children(node: Node) -> tuple[Node, ...]:
-    match node:
-        case Group():
-            return (node.inner,)
-        case Signed():
-            return (node.operand,)
-        case Call():
-            return node.arguments
-        case Chain():
-            return node.operands
-        case Bar():
-            return (node.effects, node.group)
-        case _:
-            return ()
+def _parts(node: Node) -> tuple[Node, ...]:
+    if isinstance(node, Chain):
+        return node.operands
+    if isinstance(node, Group):
+        return (node.inner,)
+    if isinstance(node, Signed):
+        return (node.operand,)
+    if isinstance(node, Bar):
+        return (node.effects, node.group)
+    return node.arguments if isinstance(node, Call) else ()
 
 
-def walk(node: Node, *, into_calls: bool) -> Iterator[Node]:
-    """Yield an expression and all within it, the outer before the inner."""
-    yield node
-    if into_calls or not isinstance(node, Call):
-        for child in _children(node):
-            yield from walk(child, into_calls=into_calls)
-
-
-def names(node: Node, *, into_calls: bool = True) -> list[Name]:
-    """List the variables of an expression in the order of the text."""
-    return [n for n in walk(node, into_calls=into_calls) if isinstance(n, Name)]
-
-
-def calls(node: Node) -> list[Call]:
-    """List the calls of an expression, the outer before the inner."""
-    return [n for n in walk(node, into_calls=True) if isinstance(n, Call)]
+def walk(node: Node, *, into_calls: bool) -> list[Node]:
+    """List an expression and all within it in the order of the text, the outer before the inner."""
+    found: list[Node] = []
+    ahead = [node]
+    while ahead:
+        inner = ahead.pop()
+        found.append(inner)
+        if not isinstance(inner, Name) and (into_calls or not isinstance(inner, Call)):
+            ahead.extend(reversed(_parts(inner)))
+    return found

@@ -20,8 +20,6 @@ from teamlink.syntax.expression import (
     Literal,
     Name,
     Node,
-    calls,
-    names,
     show,
     show_name,
     walk,
@@ -199,10 +197,11 @@ def _parse(text: str) -> Formula:
     effects = [factor for bar in bars for term in bar.effects.values() for factor in term]
     groups = [name for bar in bars for group in bar.groups for name in group]
     nodes = [response, *(o.operand for o in fixed), *effects, *groups]
+    inner = [part for node in nodes for part in walk(node, into_calls=True)]
     variables: dict[str, Name] = {}
-    for name in (name for node in nodes for name in names(node)):
+    for name in (part for part in inner if isinstance(part, Name)):
         variables.setdefault(name.name, name)
-    functions = dict.fromkeys(call.function for node in nodes for call in calls(node))
+    functions = dict.fromkeys(part.function for part in inner if isinstance(part, Call))
     _refuse_response_again(text, response, nodes[1:], groups)
     _refuse_repeats(bars, text)
     _refuse_shadowing(text, variables, functions)
@@ -315,13 +314,17 @@ def _groups(bar: Bar, text: str) -> list[tuple[Name, ...]]:
             message = f"a group is a column; make one from {show(node)} in the data and name it"
             raise FormulaError(message, text, node.start, node.end)
     seen: dict[str, Name] = {}
-    for name in names(bar.group):
+    for name in _bare_names(bar.group):
         if name.name in seen:
             message = f"{name.name!r} stands twice among the groups; once is enough"
             raise FormulaError(message, text, name.start, name.end)
         seen[name.name] = name
     terms = expand(bar.group, text, intercept=False)
     return [tuple(f for f in term if isinstance(f, Name)) for term in terms.values()]
+
+
+def _bare_names(node: Node) -> list[Name]:
+    return [part for part in walk(node, into_calls=False) if isinstance(part, Name)]
 
 
 def _group_remedy(bar: Bar, text: str) -> str:
@@ -339,7 +342,7 @@ def _refuse_response_again(
     """Refuse the response, where it is a bare column, as a group or a predictor."""
     if not isinstance(response, Name):
         return
-    predictors = [name for node in others for name in names(node, into_calls=False)]
+    predictors = [name for node in others for name in _bare_names(node)]
     for role, found in (("grouped by", groups), ("predicted from", predictors)):
         for name in found:
             if name.name == response.name:

@@ -20,7 +20,7 @@ OPERATORS = (
 """Every operator and mark of the formula language."""
 
 # R's order of precedence; formulaic gives %in% the rank of *, hence the parentheses put around it.
-_RANKS = (("+", "-"), ("*", "/"), ("%in%",), (":",), ("**", "^"))
+_RANKS = {"+": 0, "-": 0, "*": 1, "/": 1, "%in%": 2, ":": 3, "**": 4, "^": 4}
 
 
 class Reader(CallReader):
@@ -34,19 +34,24 @@ class Reader(CallReader):
         return node
 
     def _terms(self, rank: int = 0) -> Node:
-        if rank == len(_RANKS):
-            return self._term()
+        """Read operands joined by operators of at least `rank`, those that bind tightest first."""
         head = self.token
         sign = self._sign() if rank == 0 else ""
-        operators, operands = [sign], [self._terms(rank + 1)]
-        while self.token.is_operator(*_RANKS[rank]):
+        node = self._terms(1) if sign else self._term()
+        while (found := self.rank(_RANKS)) >= rank:
+            node = self._chain(found, sign, node, head)
+            sign = "" if found == 0 else sign
+        return Chain((sign,), (node,), head.start, node.end) if sign else node
+
+    def _chain(self, rank: int, sign: str, first: Node, head: Token) -> Chain:
+        """Read on after the first of some operands that operators of one rank join."""
+        operators, operands = [sign], [first]
+        while self.rank(_RANKS) == rank:
             token = self.take()
             self._need_operand(token)
             operator = "**" if token.value == "^" else token.value
             operators.append((self._sign() or "+") if operator == "+" else operator)
             operands.append(self._terms(rank + 1))
-        if len(operands) == 1 and not sign:
-            return operands[0]
         if rank == 1:
             operands = [_closed(operand) for operand in operands]
         chain = Chain(tuple(operators), tuple(operands), head.start, operands[-1].end)

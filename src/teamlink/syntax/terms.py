@@ -79,6 +79,8 @@ def _opens(group: Group) -> bool:
 
 def _refuse_buried_numbers(node: Node, text: str) -> None:
     """Let 0 and 1 stand at the top only: elsewhere they would be passed over in silence."""
+    if isinstance(node, Name | Call):
+        return
     if isinstance(node, Literal):
         if node.text not in ("0", "1"):
             message = "of numbers only 0 and 1 are terms; for arithmetic write I(...)"

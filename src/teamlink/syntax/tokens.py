@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -221,6 +221,11 @@ class Cursor:
     def after(self) -> Token:
         """The token after the next, or the last one."""
         return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+
+    def rank(self, ranks: Mapping[str, int]) -> int:
+        """Give the rank of the next token among operators; -1 for any other token."""
+        token = self._tokens[self._at]
+        return ranks.get(token.value, -1) if token.kind is Kind.OPERATOR else -1
 
     def take(self) -> Token:
         """Step over the next token, but never over the end."""

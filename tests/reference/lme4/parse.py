@@ -143,10 +143,13 @@ def reference(key: str, which: str = "tight") -> Reference:
 
 @cache
 def table(name: str) -> pd.DataFrame:
-    """The data a model was fitted to: our own hsb82, or the committed csv."""
+    """The data a model was fitted to: our own hsb82 in R's coding, or the committed csv."""
     if name == "hsb82":
-        return tl.datasets.load("hsb82")
-    return pd.read_csv(HOME / "data" / f"{name}.csv", float_precision="round_trip")
+        levels = ["Public", "Catholic"]
+        return tl.datasets.load("hsb82").assign(
+            sector=lambda d: pd.Categorical(d["sector"], categories=levels)
+        )
+    return pd.read_csv(HOME / "data" / f"{name}.csv")
 
 
 def md5(path: Path) -> str:

@@ -193,7 +193,7 @@ def egsingle() -> pd.DataFrame:
     References
     ----------
     Carter, L. F. (1984). The Sustaining Effects Study of compensatory and elementary education.
-    *Educational Researcher, 13*(7), 4-13. https://doi.org/10.3102/0013189X013007004
+    *Educational Researcher*, 13(7), 4-13. https://doi.org/10.3102/0013189X013007004
 
     Doran, H. C., & Lockwood, J. R. (2006). Fitting value-added models in R. *Journal of
     Educational and Behavioral Statistics, 31*(2), 205-230.

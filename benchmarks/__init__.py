@@ -1,0 +1,1 @@
+"""Side-by-side timings of teamlink and its peers: ``python -m benchmarks``."""

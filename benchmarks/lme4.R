@@ -1,0 +1,65 @@
+# The lme4 worker: the same requests and answers as worker.py, one JSON a line.
+#
+#   Rscript lme4.R CACHE
+
+suppressPackageStartupMessages({
+  library(lme4)
+  library(jsonlite)
+})
+cache <- commandArgs(TRUE)[1]
+refits <- 20
+
+load_problem <- function(name) {
+  folder <- file.path(cache, name)
+  p <- fromJSON(file.path(folder, "problem.json"), simplifyDataFrame = FALSE)
+  d <- lapply(p$columns, function(col) {
+    x <- readBin(file.path(folder, paste0(col$name, ".f64")), "double", p$rows)
+    if (is.null(col$levels)) x else unlist(col$levels)[x + 1]
+  })
+  names(d) <- sapply(p$columns, function(col) col$name)
+  p$data <- as.data.frame(d)
+  p$formula <- as.formula(p$formula)
+  if (p$refit > 0) {
+    y <- readBin(file.path(folder, "responses.f64"), "double", p$rows * refits)
+    p$responses <- matrix(y, p$rows)
+    p$fit <- lmer(p$formula, p$data, REML = p$reml)
+  }
+  p
+}
+
+value <- function(fit) if (isREML(fit)) REMLcrit(fit) else deviance(fit)
+
+run <- function(p) {
+  if (p$refit > 0) {
+    spent <- system.time(fits <- lapply(seq_len(refits), function(k) refit(p$fit, p$responses[, k])))
+    count <- refits
+  } else {
+    spent <- system.time(fits <- list(lmer(p$formula, p$data, REML = p$reml)))
+    count <- 1
+  }
+  list(
+    wall = spent[["elapsed"]] / count, cpu = (spent[["user.self"]] + spent[["sys.self"]]) / count,
+    total = spent[["elapsed"]], criterion = I(sapply(fits, value)),
+    beta = I(unname(fixef(fits[[1]])))
+  )
+}
+
+input <- file("stdin", "r")
+current <- NULL
+repeat {
+  line <- readLines(input, 1)
+  if (!length(line)) break
+  request <- fromJSON(line)
+  if (request$command == "quit") break
+  answer <- tryCatch(suppressWarnings(suppressMessages({
+    if (request$command == "load") {
+      current <- NULL
+      current <- load_problem(request$problem)
+      list(ok = TRUE)
+    } else {
+      run(current)
+    }
+  })), error = function(e) list(error = conditionMessage(e)))
+  cat(toJSON(answer, auto_unbox = TRUE, digits = 15), "\n", sep = "")
+  flush(stdout())
+}

@@ -1,0 +1,275 @@
+"""Run a study again: many times over, with its controls, through the analyst's pipeline.
+
+Three scenarios go through the same pipeline, replicate by replicate: the study with its own
+effects, and two controls, which have the effects that `Claim.control_effects` gives. Within a
+replicate they share schools, teachers, students and residuals, so they differ in the effects alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from teamlink.data import datasets
+from teamlink.errors import OptionError, StudyError
+from teamlink.fitting.fit import single_thread
+from teamlink.inference.refit import refit
+from teamlink.mixed.linear import lmm
+from teamlink.mixed.result import MixedFit
+from teamlink.registry.catalogue import find
+from teamlink.registry.pipeline import FIELDS, analyse, coefficient, read_off
+from teamlink.registry.replication import Replication
+from teamlink.registry.study import RealData, Study
+from teamlink.simulation.design import SchoolSurvey
+from teamlink.simulation.generate import Tables, generate
+from teamlink.simulation.runs import EachAlone, Runs, run
+from teamlink.typing import Array
+
+__all__ = ["SCENARIOS", "replicate", "simulate_study"]
+
+SCENARIOS = ("study", "control 1", "control 2")
+"""The study itself, and the two controls of each claim in the order of `control_effects`."""
+
+TRUTH_SEED = 20070401
+TRUTH_SCALE = 100
+BATCH = 25
+FALLBACK_EFFECT = 0.1
+
+
+def simulate_study(key: str | Study, seed: int | np.random.SeedSequence = 1) -> Tables:
+    """Draw the files of a simulated study once.
+
+    Parameters
+    ----------
+    key : str or Study
+        A key of the registry, the path of a study file, or a study.
+    seed : int or SeedSequence
+        Source of randomness.
+
+    Returns
+    -------
+    Tables
+        `students`, `teachers` and `schools`, pandas frames.
+
+    Raises
+    ------
+    StudyError
+        No such study, or a study with real data, which is not simulated.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> tables = tl.simulate_study("goddard-2007", seed=1)
+    >>> len(tables.schools), len(tables.teachers), len(tables.students)
+    (47, 452, 2536)
+    """
+    study = find(key)
+    if isinstance(study.design, RealData):
+        raise StudyError(
+            f"{study.key} has real data; load them with "
+            f"teamlink.datasets.load({study.design.dataset!r})"
+        )
+    return generate(study.design, study.parameters, np.random.default_rng(seed))
+
+
+def replicate(
+    key: str | Study,
+    seed: int = 1,
+    replicates: int = 200,
+    jobs: int = 1,
+    progress: bool | None = None,
+) -> Replication:
+    """Run a cited study many times over and compare with what it published.
+
+    Parameters
+    ----------
+    key : str or Study
+        A key of the registry, the path of a study file, or a study.
+    seed : int
+        The same seed gives the same numbers, whatever `jobs`.
+    replicates : int
+        How many times the study is run, 2 or more.
+    jobs : int
+        Processes; -1 for one a processor.
+    progress : bool, optional
+        Show a progress bar on standard error; None shows it on a terminal, for longer runs.
+
+    Returns
+    -------
+    Replication
+        `.claims`, `.controls`, `.runs` (frames), `.ok`, `.summary()`, `.plot()`, `.to_dict()`.
+
+    Raises
+    ------
+    StudyError
+        No such study, its file holds faults, or its data are not as it says.
+    OptionError
+        `replicates` or `jobs` is out of range.
+
+    Notes
+    -----
+    A simulated study is drawn anew in each replicate, its survey aggregated, its models fitted. A
+    study with real data is fitted once for its directions; its replicates draw new outcomes from
+    that fit. What becomes a verdict, and how, is stated in `teamlink.registry.verdict.RULE`.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> again = tl.replicate("hsb-1982", seed=1, replicates=20)
+    >>> again.claims[["claim", "published", "recovered", "verdict"]]
+      claim published recovered     verdict
+    0  H82a  positive  positive  reproduced
+    1  H82b  positive  positive  reproduced
+    2  H82c  negative  negative  reproduced
+    """
+    study = find(key)
+    if replicates < 2:
+        raise OptionError(f"replicates={replicates!r}: at least 2 are needed for an interval")
+    label = f"{study.key}"
+    fit: MixedFit | None = None
+    if isinstance(study.design, RealData):
+        fit = _fit_real(study)
+        values = [float(fit.params[_name(fit, c.term)]) for c in study.claims]
+        effects = _scenario_effects(study, values)
+        slopes = effects
+        draws: Runs[Array] = run(
+            _FromFit(study, fit, effects - effects[0]),
+            replicates,
+            seed,
+            jobs,
+            batch=BATCH,
+            progress=progress,
+            label=label,
+        )
+    else:
+        effects = _scenario_effects(study, [study.values[c.effect] for c in study.claims])
+        with single_thread().limit(limits=1):
+            slopes = effects * _slope_per_effect(study)
+        one = EachAlone(_FromDesign(study, effects))
+        draws = run(one, replicates, seed, jobs, progress=progress, label=label)
+    return Replication(
+        study=study,
+        seed=seed,
+        replicates=replicates,
+        effects=effects,
+        runs=_table_of_runs(study, draws, slopes),
+        failures=draws.failures,
+        fit=fit,
+    )
+
+
+def _scenario_effects(study: Study, values: Sequence[float]) -> Array:
+    """Effects (scenarios, claims): those of the study and those of the controls."""
+    controls = [c.control_effects(v) for c, v in zip(study.claims, values, strict=True)]
+    return np.vstack([values, np.array(controls).T])
+
+
+def _with_effects(study: Study, effects: Array) -> dict[str, float]:
+    """Population values with other effects (claims,) behind the claims."""
+    names = [c.effect for c in study.claims]
+    return study.parameters | dict(zip(names, effects.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _FromDesign:
+    """One replicate of a simulated study: files drawn under each scenario, then analysed."""
+
+    study: Study
+    effects: Array
+
+    def __call__(self, rng: np.random.Generator) -> Array:
+        design = self.study.design
+        assert isinstance(design, SchoolSurvey)
+        # the effects come last in the drawing, so one state of the generator gives one set of
+        # schools, teachers, students and residuals for all scenarios
+        state = rng.bit_generator.state
+        worlds = []
+        for row in self.effects:
+            rng.bit_generator.state = state
+            worlds.append(generate(design, _with_effects(self.study, row), rng))
+        return analyse(self.study.pipeline, self.study.claims, worlds)
+
+
+@dataclass(frozen=True, slots=True)
+class _FromFit:
+    """A batch of replicates of a study with real data: outcomes drawn from its fit."""
+
+    study: Study
+    fit: MixedFit
+    shifts: Array
+
+    def __call__(self, rngs: Sequence[np.random.Generator]) -> list[Array | str]:
+        model = self.fit.model
+        names = [_name(self.fit, c.term) for c in self.study.claims]
+        focal = model.design.X[:, [model.design.x_names.index(n) for n in names]]
+        S, R = len(self.shifts), len(rngs)
+        drawn = [model.simulate(self.fit.working_theta, 1, rng) for rng in rngs]
+        Y = np.hstack([y + focal @ self.shifts.T for y in drawn])
+        table = refit(self.fit, Y)
+        each = [read_off(table, name, 1.0).reshape(R, S, len(FIELDS)) for name in names]
+        return list(np.stack(each, axis=2))
+
+
+def _name(fit: MixedFit, term: str) -> str:
+    return coefficient(term, list(fit.params.index))
+
+
+def _fit_real(study: Study) -> MixedFit:
+    """Fit the study's model to its data, which must have the sizes that the study states."""
+    assert isinstance(study.design, RealData)
+    fit = lmm(study.pipeline.models[0].formula, datasets.load(study.design.dataset))
+    found = {"students": fit.nobs, "schools": next(iter(fit.ngroups.values()))}
+    for name, count in found.items():
+        stated = study.values.get(name, count)
+        if stated != count:
+            raise StudyError(
+                f"{study.key} states {stated:g} {name}, but {study.design.dataset!r} has {count}"
+            )
+    return fit
+
+
+def _slope_per_effect(study: Study) -> Array:
+    """What the pipeline's slope, per raw unit of its scale, makes of a latent effect of 1.
+
+    (claims,). The pipeline's answer in a world of `TRUTH_SCALE` times as many schools less its
+    answer in the same world without the effects, which takes most sampling noise away; divided by
+    the effects and by the scale's SD in that world.
+    """
+    assert isinstance(study.design, SchoolSurvey)
+    big = study.design.scaled(TRUTH_SCALE)
+    own = [study.values[c.effect] or c.planted or FALLBACK_EFFECT for c in study.claims]
+    effects = np.array(own)
+    worlds = [
+        generate(big, _with_effects(study, e), np.random.default_rng(TRUTH_SEED))
+        for e in (effects, 0 * effects)
+    ]
+    with_effects, without = analyse(study.pipeline, study.claims, worlds)
+    estimate, unit = FIELDS.index("estimate"), FIELDS.index("unit")
+    difference = with_effects[:, estimate] - without[:, estimate]
+    slopes: Array = difference / with_effects[:, unit] / effects
+    return slopes
+
+
+def _table_of_runs(study: Study, draws: Runs[Array], slopes: Array) -> pd.DataFrame:
+    """One row a replicate, scenario and claim, with intervals and true values."""
+    S, C = slopes.shape
+    ids = np.array([k for k, _ in draws.results], dtype=np.intp)
+    numbers = np.zeros((0, S, C, len(FIELDS)))
+    if draws.results:
+        numbers = np.stack([result for _, result in draws.results])
+    table = pd.DataFrame(
+        {
+            "replicate": np.repeat(ids, S * C),
+            "scenario": np.tile(np.repeat(SCENARIOS, C), len(ids)),
+            "claim": np.tile([c.id for c in study.claims], len(ids) * S),
+        }
+    )
+    table[list(FIELDS)] = numbers.reshape(-1, len(FIELDS))
+    half = stats.t.ppf(0.975, table["df"]) * table["std_error"]
+    table["conf_low"], table["conf_high"] = table["estimate"] - half, table["estimate"] + half
+    table["true_value"] = (slopes * numbers[..., FIELDS.index("unit")]).reshape(-1)
+    return table

@@ -1,0 +1,280 @@
+"""What became of a study that was run again: claims, controls, verdicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from teamlink.mixed.result import MixedFit
+from teamlink.registry.pipeline import coefficient
+from teamlink.registry.study import Claim, Study
+from teamlink.registry.verdict import RULE, Evidence, Verdict, nominal_band, verdict, weigh
+from teamlink.report.records import records
+from teamlink.report.replications import replication_text
+from teamlink.simulation.runs import Failure
+from teamlink.typing import Array, Direction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Replication"]
+
+STUDY, CONTROLS = "study", ("control 1", "control 2")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Replication:
+    """A study run again: many replicates, compared with what it published.
+
+    Made by `teamlink.replicate`.
+
+    Attributes
+    ----------
+    study : Study
+    seed, replicates : what was asked for
+    effects : (3, claims), population effects of the study and of its two controls
+    runs : pandas.DataFrame
+        One row a replicate, scenario and claim: replicate, scenario, claim, estimate, std_error,
+        df, p_value, unit, conf_low, conf_high, true_value.
+    failures : replicates that came to no result, with the reason
+    fit : the fit to real data, for a study that has them
+    """
+
+    study: Study
+    seed: int
+    replicates: int
+    effects: Array
+    runs: pd.DataFrame
+    failures: tuple[Failure, ...]
+    fit: MixedFit | None = None
+
+    def evidence(self, claim: str, scenario: str = STUDY) -> Evidence:
+        """Weigh the replicates of one claim under one scenario."""
+        runs = self.runs
+        rows = runs[(runs["claim"] == claim) & (runs["scenario"] == scenario)]
+        names = ("estimate", "p_value", "conf_low", "conf_high", "true_value")
+        return weigh(*(rows[n].to_numpy() for n in names), self.replicates)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """One row a claim.
+
+        study, claim, text, outcome, term, published, source, recovered, estimate, conf_low,
+        conf_high, effect, true_value, coverage, share_recovered, replicates, failed, verdict,
+        holds. For simulated data the estimate is the mean over replicates and its interval that of
+        the mean; for real data they are those of the fit. `effect` is the population's (latent)
+        effect, `true_value` what the pipeline's coefficient estimates.
+        """
+        return pd.DataFrame(
+            [self._claim_row(i, claim) for i, claim in enumerate(self.study.claims)]
+        )
+
+    def _claim_row(self, i: int, claim: Claim) -> dict[str, Any]:
+        evidence = self.evidence(claim.id)
+        estimate, low, high = evidence.mean, evidence.low, evidence.high
+        recovered, judged = str(evidence.recovered), verdict(claim.direction, evidence)
+        if self.fit is not None:
+            row = self._real_row(claim)
+            estimate, low, high = row["estimate"], row["conf_low"], row["conf_high"]
+            recovered = _direction(estimate, row["p_value"])
+            judged = _with_real(claim.direction, recovered, judged)
+        return {
+            "study": self.study.key,
+            "claim": claim.id,
+            "text": claim.text,
+            "outcome": claim.outcome,
+            "term": claim.term,
+            "published": claim.direction,
+            "source": claim.source,
+            "recovered": recovered,
+            "estimate": estimate,
+            "conf_low": low,
+            "conf_high": high,
+            "effect": float(self.effects[0, i]),
+            "true_value": self._true_value(claim.id, STUDY),
+            "coverage": evidence.coverage,
+            "share_recovered": evidence.share(claim.direction),
+            "replicates": evidence.replicates,
+            "failed": evidence.failed,
+            "verdict": judged,
+            "holds": judged == "reproduced",
+        }
+
+    def _real_row(self, claim: Claim) -> dict[str, float]:
+        assert self.fit is not None
+        name = coefficient(claim.term, list(self.fit.params.index))
+        ends = self.fit.conf_int().loc[name]
+        return {
+            "estimate": float(self.fit.params[name]),
+            "p_value": float(self.fit.pvalues[name]),
+            "conf_low": float(ends["conf_low"]),
+            "conf_high": float(ends["conf_high"]),
+        }
+
+    def _true_value(self, claim: str, scenario: str) -> float:
+        runs = self.runs
+        rows = (runs["claim"] == claim) & (runs["scenario"] == scenario)
+        return float(runs.loc[rows, "true_value"].mean()) if rows.any() else float("nan")
+
+    @cached_property
+    def controls(self) -> pd.DataFrame:
+        """Two rows a claim: what the same pipeline says when the effect is not as published.
+
+        study, claim, control, effect, true_value, expected, estimate, conf_low, conf_high,
+        significant, least, most, replicates, failed, coverage, verdict, holds. A control with no
+        effect must be "not detected", significant in `least` to `most` of the replicates; one
+        with the sign turned must be "contradicted". The controls of a null claim plant an effect
+        of either sign, and both must be "contradicted".
+        """
+        rows = [
+            self._control_row(i, claim, k)
+            for i, claim in enumerate(self.study.claims)
+            for k in range(len(CONTROLS))
+        ]
+        return pd.DataFrame(rows)
+
+    def _control_row(self, i: int, claim: Claim, k: int) -> dict[str, Any]:
+        evidence = self.evidence(claim.id, CONTROLS[k])
+        effect = float(self.effects[k + 1, i])
+        least, most = nominal_band(evidence.done)
+        judged = verdict(claim.direction, evidence)
+        significant = evidence.positive + evidence.negative
+        expected: Verdict = "contradicted" if effect else "not detected"
+        holds = judged == expected and (bool(effect) or significant >= least)
+        name = "effect zero" if not effect else "sign flipped"
+        if claim.direction == "null":
+            name = "effect planted"
+        return {
+            "study": self.study.key,
+            "claim": claim.id,
+            "control": name,
+            "effect": effect,
+            "true_value": self._true_value(claim.id, CONTROLS[k]),
+            "expected": expected,
+            "estimate": evidence.mean,
+            "conf_low": evidence.low,
+            "conf_high": evidence.high,
+            "significant": significant,
+            "least": 0 if effect else least,
+            "most": evidence.done if effect else most,
+            "replicates": evidence.replicates,
+            "failed": evidence.failed,
+            "coverage": evidence.coverage,
+            "verdict": judged,
+            "holds": holds,
+        }
+
+    @cached_property
+    def references(self) -> pd.DataFrame:
+        """Another program's answers beside ours, for a study with real data.
+
+        program, quantity, term, theirs, ours, difference (relative), tolerance, agrees.
+        """
+        columns = ["program", "quantity", "term", "theirs", "ours", "difference", "tolerance"]
+        rows = []
+        for ref in self.study.references:
+            ours = self._our_answer(ref.quantity, ref.term)
+            difference = abs(ours - ref.value) / max(abs(ref.value), np.finfo(float).tiny)
+            values = (ref.program, ref.quantity, ref.term, ref.value, ours, difference)
+            rows.append((*values, ref.tolerance))
+        table = pd.DataFrame(rows, columns=columns)
+        return table.assign(agrees=table["difference"] <= table["tolerance"])
+
+    def _our_answer(self, quantity: str, term: str) -> float:
+        assert self.fit is not None
+        if quantity == "deviance":
+            return float(self.fit.deviance)
+        name = coefficient(term, list(self.fit.params.index))
+        table = self.fit.params if quantity == "estimate" else self.fit.bse
+        return float(table[name])
+
+    @property
+    def ok(self) -> bool:
+        """True where every claim and every control holds, and other programs agree."""
+        tables = self.claims["holds"], self.controls["holds"], self.references["agrees"]
+        return all(bool(column.all()) for column in tables)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, as `--json` writes it; depends on no clock and no jobs."""
+        study = self.study
+        sources = dict(study.sources)
+        return {
+            "study": study.key,
+            "title": study.title,
+            "citation": str(study.citation),
+            "short": study.citation.short,
+            "basis": study.basis,
+            "sizes": study.sizes,
+            "estimand": study.estimand,
+            "rule": RULE,
+            "seed": self.seed,
+            "replicates": self.replicates,
+            "failed": len(self.failures),
+            "failures": [str(f) for f in self.failures],
+            "ok": self.ok,
+            "models": {m.outcome: m.formula for m in study.pipeline.models},
+            "claims": records(self.claims),
+            "controls": records(self.controls),
+            "references": records(self.references),
+            "fit": records(self.fit.tidy()) if self.fit is not None else [],
+            "criterion": float(self.fit.deviance) if self.fit is not None else None,
+            "sources": sources,
+            "population": [
+                {
+                    "name": v.name,
+                    "value": v.value,
+                    "status": v.status,
+                    "source": v.source,
+                    "reason": v.reason,
+                }
+                for v in study.population
+            ],
+            "runs": self._compact_runs(),
+        }
+
+    def _compact_runs(self) -> list[dict[str, Any]]:
+        names = ["replicate", "estimate", "conf_low", "conf_high", "true_value"]
+        groups = self.runs.groupby(["claim", "scenario"], sort=False)
+        return [
+            {"claim": claim, "scenario": scenario}
+            | {n: rows[n].round(10).tolist() for n in names}
+            for (claim, scenario), rows in groups
+        ]
+
+    def summary(self) -> str:
+        """Text of at most 80 columns: one row a claim, then its checks."""
+        return replication_text(self.to_dict())
+
+    def plot(self) -> Figure:
+        """Draw the estimates of all replicates beside the true value and zero."""
+        from teamlink.report.plots import replicates_plot
+
+        return replicates_plot(self.to_dict())
+
+    def __repr__(self) -> str:
+        holding = int(self.claims["holds"].sum())
+        state = "ok" if self.ok else "not ok"
+        return (
+            f"<Replication {self.study.key}: {holding} of {len(self.claims)} claims hold, "
+            f"{self.replicates} replicates, seed {self.seed}: {state}>"
+        )
+
+    def __str__(self) -> str:
+        return self.summary()
+
+
+def _direction(estimate: float, p_value: float) -> str:
+    if p_value >= 0.05:
+        return "null"
+    return "positive" if estimate > 0 else "negative"
+
+
+def _with_real(published: Direction, recovered: str, by_replicates: Verdict) -> Verdict:
+    """Verdict on real data: the fit decides the direction, the replicates may withhold it."""
+    if recovered == published:
+        return by_replicates
+    return "not detected" if recovered == "null" else "contradicted"
