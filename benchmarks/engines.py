@@ -33,7 +33,7 @@ SHOWN = 20
 
 
 def teamlink(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
-    """teamlink with Satterthwaite degrees of freedom."""
+    """Teamlink with Satterthwaite degrees of freedom."""
     import teamlink as tl
 
     def fit() -> Outcome:
@@ -53,7 +53,7 @@ def teamlink(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None)
 
 
 def teamlink_plain(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
-    """teamlink without degrees of freedom for t."""
+    """Teamlink without degrees of freedom for t."""
     import teamlink as tl
 
     def fit() -> Outcome:
@@ -73,12 +73,12 @@ def _refit_columns(table: pd.DataFrame) -> tuple[list[float], list[float]]:
 
 
 def glmm(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
-    """glmm with its Satterthwaite pass (its default)."""
+    """Glmm with its Satterthwaite pass (its default)."""
     return _glmm(problem, data, responses, satterthwaite=True)
 
 
 def glmm_plain(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
-    """glmm without the Satterthwaite pass."""
+    """Glmm without the Satterthwaite pass."""
     return _glmm(problem, data, responses, satterthwaite=False)
 
 
@@ -88,9 +88,7 @@ def _glmm(
     package = importlib.import_module("glmm")
 
     def one(table: pd.DataFrame) -> Outcome:
-        found = package.fit(
-            table, problem.formula, reml=problem.reml, satterthwaite=satterthwaite
-        )
+        found = package.fit(table, problem.formula, reml=problem.reml, satterthwaite=satterthwaite)
         return Outcome([-2 * found.loglik], list(found.beta))
 
     if responses is None:
@@ -112,15 +110,13 @@ def mixedlm(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) 
 
     def refit() -> Outcome:
         fits = [base.refit(responses[:, k]) for k in range(SHOWN)]
-        return Outcome(
-            [float(f.deviance) for f in fits], list(fits[0].fixef().values()), SHOWN
-        )
+        return Outcome([float(f.deviance) for f in fits], list(fits[0].fixef().values()), SHOWN)
 
     return refit
 
 
 def statsmodels(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
-    """statsmodels' MixedLM; normal tests."""
+    """Statsmodels' MixedLM; normal tests."""
     package = importlib.import_module("statsmodels.formula.api")
 
     def one(table: pd.DataFrame) -> Outcome:

@@ -215,7 +215,8 @@ class TestPages:
     )
     def test_examples_run(self, page: Path) -> None:
         text = page.read_text(encoding="utf-8")
-        examples = "\n".join(re.findall(r"^```pycon\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+        blocks = re.findall(r"^```pycon\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+        examples = "\n".join(re.sub(r"\n\n(?!>>>|$)", "\n<BLANKLINE>\n", b) for b in blocks)
         test = doctest.DocTestParser().get_doctest(examples, {}, page.name, str(page), 0)
         runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.ELLIPSIS)
         report: list[str] = []

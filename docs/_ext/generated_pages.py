@@ -159,10 +159,12 @@ def linked(text: str) -> str:
 
 
 def wrapped(formula: str) -> str:
-    """A formula over several lines, later ones indented."""
-    return textwrap.fill(
-        formula, 88, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    """A formula over several lines, later ones indented; what stands in parentheses stays whole."""
+    glued = re.sub(r"\([^)]*\)", lambda found: found[0].replace(" ", "\0"), formula)
+    lines = textwrap.wrap(
+        glued, 88, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )
+    return "\n".join(lines).replace("\0", " ")
 
 
 def ticked(names: Iterable[str]) -> str:

@@ -33,7 +33,17 @@ __all__ = [
 
 
 class TeamlinkError(Exception):
-    """Root of every error that teamlink raises on purpose."""
+    """Root of every error that teamlink raises on purpose.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> try:
+    ...     tl.datasets.load("hsb28")
+    ... except tl.TeamlinkError as error:
+    ...     print(type(error).__name__)
+    OptionError
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,17 @@ class Fault:
 
 
 class DataError(TeamlinkError, ValueError):
-    """A table does not hold what was asked of it; `faults` lists everything found."""
+    """A table does not hold what was asked of it; `faults` lists everything found.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> try:
+    ...     tl.validate({"score": ["a", "b"]}, numeric=["score", "ses"])
+    ... except tl.DataError as error:
+    ...     print([fault.where for fault in error.faults])
+    ["column 'ses'", "column 'score'"]
+    """
 
     def __init__(self, faults: Sequence[Fault] | str) -> None:
         self.faults: tuple[Fault, ...] = (
@@ -65,11 +85,30 @@ class DataError(TeamlinkError, ValueError):
 
 
 class DesignError(DataError):
-    """The data are readable, but the model cannot be estimated from them."""
+    """The data are readable, but the model cannot be estimated from them.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> one_school = {"math": [1.0, 2.0, 4.0], "school": ["a", "a", "a"]}
+    >>> try:
+    ...     tl.lmm("math ~ 1 + (1 | school)", one_school)
+    ... except tl.DesignError as error:
+    ...     print(error.faults[0].where)
+    group 'school'
+    """
 
 
 class FormulaError(TeamlinkError, ValueError):
-    """A text in one of the two model languages cannot be read; shows the place with a caret."""
+    """A text in one of the two model languages cannot be read; shows the place with a caret.
+
+    Examples
+    --------
+    >>> print(FormulaError("a bar needs a group after it", "math ~ (1 | )", 12))
+    a bar needs a group after it
+      math ~ (1 | )
+                  ^
+    """
 
     def __init__(self, message: str, text: str, start: int, end: int | None = None) -> None:
         self.text, self.start, self.end = text, start, start + 1 if end is None else end
@@ -81,15 +120,42 @@ class FormulaError(TeamlinkError, ValueError):
 
 
 class FitError(TeamlinkError, RuntimeError):
-    """The estimation itself failed."""
+    """The estimation itself failed.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> issubclass(tl.FitError, tl.TeamlinkError), issubclass(tl.FitError, RuntimeError)
+    (True, True)
+    """
 
 
 class StudyError(TeamlinkError, ValueError):
-    """A registry entry is malformed or asks for something the registry does not allow."""
+    """A registry entry is malformed or asks for something the registry does not allow.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> try:
+    ...     tl.replicate("godard-2007")
+    ... except tl.StudyError as error:
+    ...     print(error)
+    there is no study 'godard-2007'; did you mean 'goddard-2007'?
+    """
 
 
 class OptionError(TeamlinkError, ValueError):
-    """An argument has a value that is not offered; the message lists those that are."""
+    """An argument has a value that is not offered; the message lists those that are.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> try:
+    ...     tl.datasets.load("hsb28")
+    ... except tl.OptionError as error:
+    ...     print(error)
+    name='hsb28' is not offered; did you mean 'hsb82'? Allowed: 'egsingle', 'hsb82'
+    """
 
 
 class MissingExtra(TeamlinkError, ImportError):

@@ -23,23 +23,26 @@ CRITERION = 1e-6
 LOWER: dict[str, str] = {}
 """Models where our criterion is below the tight reference by more than `CRITERION`, and why."""
 
-ESTIMATE = 1e-5
-"""Relative. The reference is polished by Newton steps, so both sides are good to about 1e-7."""
+# The bars of the project: 1e-5 (estimates), 1e-4 (standard errors), 1e-3 (degrees of freedom).
+# Both sides stand at the optimum, so agreement is far closer and the tests hold it there.
 
-STANDARD_ERROR = 1e-4
-"""Relative. As above."""
+ESTIMATE = 1e-7
+"""Relative. The flattest model, `hsb_rb`, agrees to 2e-9."""
 
-DF = 1e-3
-"""Relative. lmerTest differentiates numerically in (theta, sigma); its df carry about 1e-5."""
+STANDARD_ERROR = 1e-6
+"""Relative. The flattest model agrees to 6e-9."""
 
-DF_DEFAULT = 2e-3
-"""Relative, to lmerTest after lme4's default optimiser, which leaves theta 1e-3 off on `hsb_rb`."""
+DF = 1e-5
+"""Relative. lmerTest differentiates numerically in (theta, sigma); the worst seen is 2e-7."""
 
-VARIANCE = 1e-5
-"""Relative to the larger of the two variances a covariance belongs to."""
+DF_DEFAULT = 1e-3
+"""Relative, to lmerTest after lme4's default optimiser: theta of `hsb_rb` is 1e-3 off there."""
 
-DF_EXCEPTIONS: dict[str, str] = {}
-"""Models where our degrees of freedom differ from lmerTest's by convention, and why."""
+VARIANCE = 1e-6
+"""Relative to the larger of the two variances a covariance belongs to; theta likewise."""
+
+PREDICTION = 1e-6
+"""Of the random effects' spread, or of sigma: functions of all the above."""
 
 
 @cache
@@ -133,8 +136,6 @@ def test_covariance_of_fixed_effects(key: str) -> None:
 
 @models
 def test_satterthwaite(key: str) -> None:
-    if key in DF_EXCEPTIONS:
-        pytest.skip(DF_EXCEPTIONS[key])
     ours, ref = fit(key), reference(key)
     np.testing.assert_allclose(aligned(ours.df, ref), ref.df, rtol=DF)
     np.testing.assert_allclose(aligned(ours.df, ref), reference(key, "default").df, rtol=DF_DEFAULT)
@@ -192,7 +193,7 @@ def test_random_effects(key: str) -> None:
     for term in ref.ranef.columns:
         spread = float(ref.ranef[term].abs().max())
         np.testing.assert_allclose(
-            frame[term], ref.ranef[term], rtol=0, atol=max(ESTIMATE * spread, 1e-12)
+            frame[term], ref.ranef[term], rtol=0, atol=max(PREDICTION * spread, 1e-12)
         )
         np.testing.assert_allclose(
             frame[f"{term}_se"], ref.ranef_se[term], rtol=STANDARD_ERROR, atol=1e-12
@@ -205,14 +206,14 @@ def test_fitted_values_and_residuals(key: str) -> None:
     response = raw(key)["formula"].split("~")[0].strip()
     first = table(raw(key)["data"]["table"])[response].to_numpy()[:10]
     np.testing.assert_allclose(first, ref.response, rtol=1e-14)
-    np.testing.assert_allclose(np.asarray(ours.fittedvalues)[:10], ref.fitted, rtol=ESTIMATE)
+    np.testing.assert_allclose(np.asarray(ours.fittedvalues)[:10], ref.fitted, rtol=PREDICTION)
     np.testing.assert_allclose(
-        np.asarray(ours.resid)[:10], ref.resid, rtol=0, atol=ESTIMATE * ref.sigma
+        np.asarray(ours.resid)[:10], ref.resid, rtol=0, atol=PREDICTION * ref.sigma
     )
     assert np.sum(np.square(ours.fittedvalues)) == pytest.approx(
-        ref.fitted_sum_squares, rel=ESTIMATE
+        ref.fitted_sum_squares, rel=PREDICTION
     )
-    assert np.sum(np.square(ours.resid)) == pytest.approx(ref.resid_sum_squares, rel=ESTIMATE)
+    assert np.sum(np.square(ours.resid)) == pytest.approx(ref.resid_sum_squares, rel=PREDICTION)
 
 
 @models
@@ -229,13 +230,13 @@ def test_predictions(key: str) -> None:
         np.asarray(ours.predict(new, level="group")),
         ref.predict_group,
         rtol=0,
-        atol=ESTIMATE * scale,
+        atol=PREDICTION * scale,
     )
     np.testing.assert_allclose(
         np.asarray(ours.predict(new, level="population")),
         ref.predict_population,
         rtol=0,
-        atol=ESTIMATE * scale,
+        atol=PREDICTION * scale,
     )
 
 

@@ -302,8 +302,9 @@ def group_means(values: Array, codes: Codes, n_groups: int) -> Array:
 
     Notes
     -----
-    Sums run over deviations from the overall mean of each column, so that a large common
-    level (a test scale near 500, a year) costs no digits.
+    The mean of the deviations from a first mean is added to it, so that a large common level (a
+    test scale near 500, a year) costs no digits, and a group with one value throughout has
+    exactly that mean.
 
     Examples
     --------
@@ -322,9 +323,10 @@ def _means_of_one(values: Array, codes: Codes, n_groups: int) -> Array:
     usable = (codes >= 0) & ~np.isnan(values)
     if not usable.all():
         values, codes = values[usable], codes[usable]
-    level = values.mean() if len(values) else 0.0
-    sums = np.bincount(codes, weights=values - level, minlength=n_groups)
     counts = np.bincount(codes, minlength=n_groups)
     means: Array = np.full(n_groups, np.nan)
+    sums = np.bincount(codes, weights=values, minlength=n_groups)
     np.divide(sums, counts, out=means, where=counts > 0)
-    return means + level
+    rest = np.bincount(codes, weights=values - means[codes], minlength=n_groups)
+    means += np.divide(rest, counts, out=np.zeros(n_groups), where=counts > 0)
+    return means

@@ -68,6 +68,9 @@ class Convergence:
 _ROUNDING = 1e-14
 """A promise below this share of the criterion is lost in its rounding."""
 
+_FLAT = 1e-8
+"""Slopes and curvatures below this change no criterion within reach; they are rounding."""
+
 _SLACK = 1e-11
 """Below this promised reduction, relative to the criterion, a Newton step is only rounding."""
 
@@ -86,7 +89,7 @@ def minimize(
     ----------
     objective : function of theta (A, k) and index (A,), which replicate each row is
     start : (R, k)
-    radius : first radius of the trust region, in units of theta
+    radius : first radius of the trust region, in units of theta or, where larger, relative to it
     tolerance : a replicate stops once a Newton step promises less than this; one last step is
         then taken, which squares what is left
     max_iterations : Newton steps a replicate may take
@@ -112,14 +115,23 @@ def minimize(
     if not k:
         return Optimum(theta, here, np.zeros(R), iterations, ~converged)
     while active.size:
-        step, promise, newton = _step(gradient[active], hessian[active], radii[active])
+        # The ball is measured in theta where that is small, and relative to it where it is large.
+        unit = np.maximum(1.0, np.abs(theta[active]))
+        step, promise, newton = _step(
+            gradient[active] * unit,
+            hessian[active] * unit[:, :, None] * unit[:, None, :],
+            radii[active],
+        )
         decrement[active] = promise
         noise = _SLACK * (1 + np.abs(value[active]))
-        last = newton & (promise <= np.maximum(tolerance, _ROUNDING * np.abs(value[active])))
-        trial = theta[active] + step
+        little = promise <= np.maximum(tolerance, _ROUNDING * np.abs(value[active]))
+        # On a ridge the step ends on the sphere, yet nothing is to be had within a wide one.
+        last = little & (newton | (radii[active] >= 0.1))
+        trial = theta[active] + step * unit
         there = objective(trial, active)
         iterations[active] += 1
-        gain = value[active] - there.value
+        with np.errstate(invalid="ignore"):  # infinite where nothing can be evaluated
+            gain = value[active] - there.value
         # Where the promise is lost in rounding the gain cannot judge the step; the model can.
         ratio = np.where(np.isfinite(gain), (gain + noise) / (promise + noise), -1.0)
         accept = ratio > 1e-4
@@ -136,7 +148,7 @@ def minimize(
         value[moved] = there.value[accept]
         gradient[moved] = there.gradient[accept]
         hessian[moved] = there.hessian[accept]
-        stuck = ~accept & (size <= 1e-12 * (1 + np.linalg.norm(theta[active], axis=1)))
+        stuck = ~accept & (size <= 1e-12)
         converged[active[last]] = True
         active = active[~(last | stuck | (iterations[active] >= max_iterations))]
     return Optimum(theta, Derivatives(value, gradient, hessian), decrement, iterations, converged)
@@ -149,14 +161,11 @@ def _step(gradient: Array, hessian: Array, radius: Array) -> tuple[Array, Array,
     """
     w, Q = np.linalg.eigh(hessian)
     g = np.einsum("rik,ri->rk", Q, gradient)
-    floor = 1e-14 * np.maximum(np.abs(w).max(axis=1), 1e-300)
-    convex = w[:, 0] > -floor
     # Directions in which nothing changes (a redundant factor at the boundary) are left alone.
-    flat = (np.abs(w) <= floor[:, None]) & (
-        np.abs(g) <= 1e-9 * (1 + np.abs(w).max(axis=1))[:, None]
-    )
-    safe = np.where(flat, 1.0, np.maximum(w, floor[:, None]))
-    s = np.where(flat, 0.0, -g / safe)
+    flat = (np.abs(w) <= _FLAT) & (np.abs(g) <= _FLAT)
+    g, w = np.where(flat, 0.0, g), np.where(flat, 1.0, w)
+    convex = (w > 0).all(axis=1)
+    s = -g / np.where(w > 0, w, 1.0)
     newton = convex & (np.linalg.norm(s, axis=1) <= radius)
     rest = np.flatnonzero(~newton)
     if rest.size:
@@ -174,11 +183,14 @@ def _on_sphere(g: Array, w: Array, radius: Array) -> Array:
     made up along that eigenvector.
     """
     size = np.abs(w).max(axis=1) + 1e-300
-    low = np.maximum(-w[:, 0], 0.0)
+    bottom = w.argmin(axis=1)
+    each = np.arange(len(w))
+    low = np.maximum(-w[each, bottom], 0.0)
     high = low + np.sqrt((g * g).sum(axis=1)) / radius + 1e-10 * size
     mu = low + 1e-10 * size
+    least = 1e-15 * size[:, None]
     for _ in range(30):
-        shifted = w + mu[:, None]
+        shifted = np.maximum(w + mu[:, None], least)
         s = -g / shifted
         length = np.sqrt((s * s).sum(axis=1)) + 1e-300
         if bool((np.abs(length - radius) <= 0.1 * radius).all()):
@@ -190,7 +202,7 @@ def _on_sphere(g: Array, w: Array, radius: Array) -> Array:
         # At the lower end of the bracket with a step still too short, the length cannot be had.
         mu = np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
     missing = np.sqrt(np.maximum(radius**2 - (s * s).sum(axis=1), 0.0))
-    short = (w[:, 0] < 0) & (missing > 0.5 * radius)
-    s[:, 0] += np.where(short, np.where(s[:, 0] < 0, -missing, missing), 0.0)
+    short = (w[each, bottom] < 0) & (missing > 0.5 * radius)
+    s[each, bottom] += np.where(short, np.where(s[each, bottom] < 0, -missing, missing), 0.0)
     step: Array = s
     return step

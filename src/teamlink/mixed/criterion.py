@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from teamlink.moments.crossproducts import GroupRoots
-from teamlink.typing import Array
+from teamlink.typing import Array, Mask
 
 __all__ = ["Criterion", "Curvature", "criterion", "curvature", "fixed_part"]
 
@@ -113,10 +113,9 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     -------
     Criterion
 
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        Where the residual sum of squares is zero to rounding.
+    Notes
+    -----
+    Where the residual sum of squares is zero to rounding the deviance is infinite.
     """
     q, _, J = roots.S.shape
     p = roots.CX.shape[0]
@@ -161,13 +160,29 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     M[:, p, :p] += roots.WXy
     M[:, :p, p] += roots.WXy
     M[:, p, p] += roots.Wyy
-    M_root = np.linalg.cholesky(M)
+    M_root, failed = _cholesky(M)
     diagonal = np.diagonal(M_root, axis1=1, axis2=2)
     deviance = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
     if reml:
         deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
+    deviance = np.where(failed, np.inf, deviance)
     Q = (np.linalg.inv(M_root) @ flat).reshape(V.shape)
     return Criterion(deviance, M_root, Q, F, nu)
+
+
+def _cholesky(M: Array) -> tuple[Array, Mask]:
+    """Roots (R, m, m), and which matrices (R,) have none; those get the identity instead."""
+    failed = np.zeros(len(M), dtype=np.bool_)
+    try:
+        return np.linalg.cholesky(M), failed
+    except np.linalg.LinAlgError:
+        roots = np.empty_like(M)
+        for i, matrix in enumerate(M):
+            try:
+                roots[i] = np.linalg.cholesky(matrix)
+            except np.linalg.LinAlgError:
+                roots[i], failed[i] = np.eye(len(matrix)), True
+        return roots, failed
 
 
 def curvature(point: Criterion, reml: bool) -> Curvature:

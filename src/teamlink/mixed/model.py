@@ -19,7 +19,7 @@ from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature,
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.moments.crossproducts import GroupRoots, group_roots
-from teamlink.moments.memory import accumulate
+from teamlink.moments.memory import accumulate, recompute_within
 from teamlink.moments.standardize import FixedBasis, ResponseBasis, fixed_basis, response_basis
 from teamlink.typing import Array, Codes, Mask
 
@@ -27,6 +27,9 @@ __all__ = ["LinearMixed", "bind"]
 
 _SNAP = 1e-4
 """Standardised random-effect standard deviations below this, relative to sigma, are tried at 0."""
+
+_LITTLE = 1e-4
+"""Where a sum of squares is a smaller share of what it is a difference of, digits get lost."""
 
 _INDIFFERENT = 1e-9
 """A change of the deviance below this is no reason to leave the boundary, nor to stay off it."""
@@ -87,26 +90,10 @@ class LinearMixed:
         constant = self._constant()
         if index is not None and constant.size > 1:
             constant = constant[index]
-        try:
-            point = self.evaluate(theta, index)
-        except np.linalg.LinAlgError:
-            return self._one_by_one(theta, index)
+        point = self.evaluate(theta, index)
         slopes = curvature(point, self.reml)
         gradient, hessian = self.chain(theta, slopes)
         return Derivatives(point.deviance + constant, gradient, hessian)
-
-    def _one_by_one(self, theta: Array, index: Codes | None) -> Derivatives:
-        """The same where a factorisation failed: that point alone counts as infinite."""
-        A, k = theta.shape
-        if A == 1:
-            return Derivatives(np.full(1, np.inf), np.zeros((1, k)), np.eye(k)[None])
-        rows = np.arange(A) if index is None else index
-        parts = [self.deviance(theta[i : i + 1], rows[i : i + 1]) for i in range(A)]
-        return Derivatives(
-            np.concatenate([d.value for d in parts]),
-            np.concatenate([d.gradient for d in parts]),
-            np.concatenate([d.hessian for d in parts]),
-        )
 
     def directions(self, theta: Array) -> Array:
         """(A, k, q, q) derivative of Sigma = Lambda Lambda' in each element of theta."""
@@ -131,7 +118,7 @@ class LinearMixed:
         """Two starting points a response, (2, R, k): by moments, and at even reliability."""
         roots, q = self.roots, self.structure.q
         ZtZ = np.einsum("acj,bcj->abj", roots.S, roots.S)
-        even = np.diag(1 / np.sqrt(np.maximum(np.einsum("aaj->a", ZtZ) / ZtZ.shape[2], 1e-12)))
+        even = _even_factor(roots)
         moment = np.stack([self._moment_factor(ZtZ, r) for r in range(roots.responses)])
         both = np.stack([moment, np.broadcast_to(even, (roots.responses, q, q))])
         return self.structure.parameters(both)
@@ -330,12 +317,29 @@ def bind(
         fixed, random = basis
     Y = design.y[:, None] if Y is None else Y
     response = response_basis(design.X, fixed, Y)
-    products = accumulate(
-        design.X, Y, random.columns(design.Z), design.codes, design.n_groups, fixed, response
-    )
-    return LinearMixed(
-        design, structure, group_roots(products), fixed, response, random, reml, df_method
-    )
+    Z = random.columns(design.Z)
+
+    def statistics(response: ResponseBasis) -> GroupRoots:
+        products = accumulate(design.X, Y, Z, design.codes, design.n_groups, fixed, response)
+        roots = group_roots(products)
+        if (roots.Wyy < _LITTLE * products.yty).any():
+            return recompute_within(roots, design.X, Y, Z, design.codes, fixed, response)
+        return roots
+
+    roots = statistics(response)
+    wide = np.repeat(1e3 * _even_factor(roots)[None], roots.responses, axis=0)
+    point = criterion(roots, wide, reml)
+    if (point.r2 < _LITTLE * roots.Wyy).any():
+        # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
+        response = response.moved(fixed_part(point)[0])
+        roots = statistics(response)
+    return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
+
+
+def _even_factor(roots: GroupRoots) -> Array:
+    """Lambda (q, q) at which an average group's own estimate has a reliability of one half."""
+    size = np.square(roots.S).sum(axis=(1, 2)) / roots.S.shape[2]
+    return np.diag(1 / np.sqrt(np.maximum(size, 1e-12)))
 
 
 def _same_columns(one: Array, two: Array) -> bool:

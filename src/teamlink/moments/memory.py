@@ -7,14 +7,16 @@ rows need not be sorted by group.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.sparse import csc_array
 
-from teamlink.moments.crossproducts import CrossProducts
+from teamlink.moments.crossproducts import CrossProducts, GroupRoots
 from teamlink.moments.standardize import CHUNK, FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes
 
-__all__ = ["accumulate"]
+__all__ = ["accumulate", "recompute_within"]
 
 
 def accumulate(
@@ -71,4 +73,46 @@ def accumulate(
         XtX=total[:, :p],
         Xty=total[:, p:].T,
         yty=yty,
+    )
+
+
+def recompute_within(
+    roots: GroupRoots,
+    X: Array,
+    Y: Array,
+    Z: Array,
+    codes: Codes,
+    fixed: FixedBasis,
+    response: ResponseBasis,
+) -> GroupRoots:
+    """Form the within-group cross-products from the rows themselves, not as a difference.
+
+    Where nearly all variance lies between groups, ``y'y`` less its projection on Z keeps no digits.
+    This second pass subtracts each row's own projection first. The parameters are those of
+    `accumulate`; `roots` come from its result.
+    """
+    q, _, J = roots.S.shape
+    p = fixed.kept.size
+    # Coefficients of Z_j that reproduce the projections: S_j' coefficient = Q_j'[X y]
+    coefficients = np.concatenate([roots.CX, roots.Cy])  # (m, q, J)
+    for a in reversed(range(q)):
+        later = (coefficients[:, a + 1 :] * roots.S[a + 1 :, a]).sum(axis=1)
+        pivot = roots.S[a, a]
+        alive = pivot > 0
+        coefficients[:, a] = np.where(
+            alive, (coefficients[:, a] - later) / np.where(alive, pivot, 1.0), 0.0
+        )
+    within = np.zeros((p + Y.shape[1], p + Y.shape[1]))
+    for start in range(0, len(Z), CHUNK):
+        rows = slice(start, start + CHUNK)
+        Q = fixed.columns(X[rows])
+        U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
+        for a in range(q):
+            U -= Z[rows, a : a + 1] * coefficients[:, a, codes[rows]].T
+        within += U.T @ U
+    return replace(
+        roots,
+        WXX=within[:p, :p],
+        WXy=within[p:, :p],
+        Wyy=np.diag(within)[p:].copy(),
     )

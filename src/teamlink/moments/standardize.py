@@ -83,9 +83,9 @@ class ResponseBasis:
         """Working responses (c, R) of a block of rows."""
         return ((Y - self.shift) - Q @ self.offset.T) / self.scale
 
-    def take(self, index: Array) -> ResponseBasis:
-        """Some of the responses."""
-        return ResponseBasis(self.shift[index], self.scale[index], self.offset[index])
+    def moved(self, beta: Array) -> ResponseBasis:
+        """The basis in which working coefficients (R, p) that are now `beta` become zero."""
+        return ResponseBasis(self.shift, self.scale, self.offset + self.scale[:, None] * beta)
 
 
 def fixed_basis(X: Array, intercept: int) -> FixedBasis:

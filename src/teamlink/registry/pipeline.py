@@ -23,7 +23,7 @@ from teamlink.simulation.generate import Tables
 from teamlink.syntax.formula import parse
 from teamlink.typing import Array
 
-__all__ = ["FIELDS", "Prepared", "analyse", "coefficient", "prepare", "read_off"]
+__all__ = ["FIELDS", "Prepared", "analyse", "coded", "coefficient", "prepare", "read_off"]
 
 FIELDS = ("estimate", "std_error", "df", "p_value", "unit")
 """What `analyse` gives for each claim; `unit` is the SD of the scale that the term is in."""
@@ -72,7 +72,28 @@ def prepare(pipeline: Pipeline, tables: Tables) -> Prepared:
             values = students[context.column].to_numpy(dtype=float)
             means = group_means(values, codes.astype(np.intp), len(levels))
             columns[context.name] = pd.Series(means[codes], index=students.index)
-    return Prepared(pd.DataFrame(columns, copy=False), units)
+    return Prepared(coded(pipeline, pd.DataFrame(columns, copy=False)), units)
+
+
+def coded(pipeline: Pipeline, frame: pd.DataFrame) -> pd.DataFrame:
+    """Give categorical columns the levels that the study states, the reference first.
+
+    Raises
+    ------
+    StudyError
+        The column is missing, or holds a level that is not stated.
+    """
+    new: dict[str, pd.Categorical] = {}
+    for each in pipeline.levels:
+        if each.column not in frame:
+            remedy = nearest(each.column, frame.columns)
+            raise StudyError(f"levels: the data have no column {each.column!r}; {remedy}")
+        found = set(frame[each.column].dropna().astype(str))
+        if extra := sorted(found - set(each.levels)):
+            raise StudyError(f"levels: column {each.column!r} also holds {', '.join(extra)}")
+        values = frame[each.column].astype(str).where(frame[each.column].notna())
+        new[each.column] = pd.Categorical(values, categories=list(each.levels))
+    return frame.assign(**new) if new else frame
 
 
 def _scores(scale: Scale, teachers: pd.DataFrame) -> pd.Series[float]:

@@ -15,9 +15,10 @@ A study file is TOML and holds facts only. Its tables:
     `name`, `value`, `status` ("published", "derived", "assumed"), `source`, `reason`. A survey study
     has a value for each size (`schools`, `teachers`, `students`, `items`, `points`) and for each
     parameter of its design; averages such as `students_per_school` may be given and are checked.
-`[[pipeline.scales]]`, `[[pipeline.context]]`, `[[pipeline.models]]`
-    Survey items to school scale; student column to school mean; a formula for each outcome. A
-    formula calls only functions in `FORMULA_FUNCTIONS` and names only columns that the pipeline has.
+`[[pipeline.scales]]`, `[[pipeline.context]]`, `[[pipeline.levels]]`, `[[pipeline.models]]`
+    Survey items to school scale; student column to school mean; the levels of a categorical
+    column, reference first; a formula for each outcome. A formula calls only functions in
+    `FORMULA_FUNCTIONS` and names only columns that the pipeline has.
 `[[claims]]`
     `id`, `text`, `outcome`, `term`, `direction` ("positive", "negative", "null"), `level`,
     `source`, and for simulated data `effect`, the population value behind it. A null claim needs
@@ -41,6 +42,7 @@ from teamlink.registry.study import (
     Citation,
     Claim,
     Context,
+    Levels,
     ModelText,
     Pipeline,
     PopulationValue,
@@ -120,10 +122,12 @@ _VALUE = {
 _PIPELINE = {
     "scales": _Key(list, required=False),
     "context": _Key(list, required=False),
+    "levels": _Key(list, required=False),
     "models": _Key(list),
 }
 _SCALE = {"name": _Key(), "items": _Key(list), "by": _Key(), "standardize": _Key(bool)}
 _CONTEXT = {"name": _Key(), "column": _Key()}
+_LEVELS = {"column": _Key(), "levels": _Key(list)}
 _MODEL = {"outcome": _Key(), "formula": _Key()}
 _CLAIM = {
     "id": _Key(),
@@ -375,6 +379,7 @@ def _pipeline(table: dict[str, Any], faults: Faults) -> Pipeline:
     entry = _checked(table, "pipeline", _PIPELINE, faults)
     scales = _rows(entry.get("scales", []), "scale", _SCALE, faults)
     context = _rows(entry.get("context", []), "context", _CONTEXT, faults)
+    levels = _rows(entry.get("levels", []), "levels", _LEVELS, faults)
     models = _rows(entry.get("models", []), "model", _MODEL, faults)
     return Pipeline(
         models=tuple(ModelText(**row) for row in models),
@@ -388,6 +393,10 @@ def _pipeline(table: dict[str, Any], faults: Faults) -> Pipeline:
             for row in scales
         ),
         context=tuple(Context(**row) for row in context),
+        levels=tuple(
+            Levels(row["column"], _words(row, "levels", f"levels {row['column']}", faults))
+            for row in levels
+        ),
     )
 
 

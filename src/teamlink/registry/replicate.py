@@ -21,7 +21,7 @@ from teamlink.inference.refit import refit
 from teamlink.mixed.linear import lmm
 from teamlink.mixed.result import MixedFit
 from teamlink.registry.catalogue import find
-from teamlink.registry.pipeline import FIELDS, analyse, coefficient, read_off
+from teamlink.registry.pipeline import FIELDS, analyse, coded, coefficient, read_off
 from teamlink.registry.replication import Replication
 from teamlink.registry.study import RealData, Study
 from teamlink.simulation.design import SchoolSurvey
@@ -221,7 +221,8 @@ def _name(fit: MixedFit, term: str) -> str:
 def _fit_real(study: Study) -> MixedFit:
     """Fit the study's model to its data, which must have the sizes that the study states."""
     assert isinstance(study.design, RealData)
-    fit = lmm(study.pipeline.models[0].formula, datasets.load(study.design.dataset))
+    data = coded(study.pipeline, datasets.load(study.design.dataset))
+    fit = lmm(study.pipeline.models[0].formula, data)
     found = {"students": fit.nobs, "schools": next(iter(fit.ngroups.values()))}
     for name, count in found.items():
         stated = study.values.get(name, count)

@@ -13,6 +13,7 @@ __all__ = [
     "Citation",
     "Claim",
     "Context",
+    "Levels",
     "ModelText",
     "Pipeline",
     "PopulationValue",
@@ -93,6 +94,14 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Levels:
+    """The levels of a categorical column, the reference category first."""
+
+    column: str
+    levels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelText:
     """The model of one outcome, as a formula."""
 
@@ -102,11 +111,12 @@ class ModelText:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the analyst does with the files: scales, context, models."""
+    """What the analyst does with the files: scales, context, coding of categories, models."""
 
     models: tuple[ModelText, ...]
     scales: tuple[Scale, ...] = ()
     context: tuple[Context, ...] = ()
+    levels: tuple[Levels, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

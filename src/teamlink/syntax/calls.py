@@ -109,6 +109,8 @@ class CallReader(Cursor):
         self.take()
         if self.token.is_operator("("):
             return self._arguments(token, CONTRASTS[token.value])
+        if token.value == "Treatment":  # the only one that formulaic takes when called alone
+            return Call(token.value, (), (), token.start, token.end)
         return Word(token.value, token.start, token.end)
 
     def _code(self, rank: int = 0) -> Node:

@@ -8,7 +8,7 @@ only the functions listed in `teamlink.syntax.functions` may be called in one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from teamlink.errors import FormulaError
@@ -20,6 +20,7 @@ from teamlink.syntax.expression import (
     Literal,
     Name,
     Node,
+    Word,
     show,
     show_name,
     walk,
@@ -194,17 +195,16 @@ def _parse(text: str) -> Formula:
         else:
             _refuse_buried_bars(operand, text)
             fixed.append(operand)
-    effects = [factor for bar in bars for term in bar.effects.values() for factor in term]
-    groups = [name for bar in bars for group in bar.groups for name in group]
-    nodes = [response, *(o.operand for o in fixed), *effects, *groups]
+    nodes = [response, *(o.operand for o in fixed), *(n for bar in bars for n in bar.nodes())]
     inner = [part for node in nodes for part in walk(node, into_calls=True)]
     variables: dict[str, Name] = {}
     for name in (part for part in inner if isinstance(part, Name)):
         variables.setdefault(name.name, name)
     functions = dict.fromkeys(part.function for part in inner if isinstance(part, Call))
-    _refuse_response_again(text, response, nodes[1:], groups)
+    contrasts = {part.text for part in inner if isinstance(part, Word)}
+    _refuse_response_again(text, response, nodes[1:], bars)
     _refuse_repeats(bars, text)
-    _refuse_shadowing(text, variables, functions)
+    _refuse_shadowing(text, variables, functions.keys() | contrasts)
     return Formula(
         text,
         show(response),
@@ -222,6 +222,12 @@ class _BarParts:
     bar: Bar
     effects: Terms
     groups: list[tuple[Name, ...]]
+
+    def nodes(self) -> Iterator[Node]:
+        """Yield the factors that vary and the names of the groups."""
+        for terms in (self.effects.values(), self.groups):
+            for term in terms:
+                yield from term
 
     def random_terms(self) -> list[RandomTerm]:
         bar, terms = self.bar, tuple(map(show_term, self.effects.values()))
@@ -332,16 +338,18 @@ def _group_remedy(bar: Bar, text: str) -> str:
     if not all(isinstance(n, Name | Chain | Group) for n in walk(bar.group, into_calls=False)):
         return ""
     effects, mark = show(bar.effects), "|" if bar.correlated else "||"
-    terms = expand(bar.group, text, intercept=False)
-    return "; write " + " + ".join(f"({effects} {mark} {show_term(t)})" for t in terms.values())
+    terms = expand(bar.group, text, intercept=False).values()
+    shown = " + ".join(f"({effects} {mark} {show_term(term)})" for term in terms)
+    return f"; write {shown}" if shown else ""
 
 
 def _refuse_response_again(
-    text: str, response: Name | Call, others: Iterable[Node], groups: list[Name]
+    text: str, response: Name | Call, others: Iterable[Node], bars: Iterable[_BarParts]
 ) -> None:
     """Refuse the response, where it is a bare column, as a group or a predictor."""
     if not isinstance(response, Name):
         return
+    groups = [name for bar in bars for group in bar.groups for name in group]
     predictors = [name for node in others for name in _bare_names(node)]
     for role, found in (("grouped by", groups), ("predicted from", predictors)):
         for name in found:
@@ -350,14 +358,13 @@ def _refuse_response_again(
                 raise FormulaError(message, text, name.start, name.end)
 
 
-def _refuse_shadowing(
-    text: str, variables: Mapping[str, Name], functions: Mapping[str, None]
-) -> None:
-    """Refuse a column with the name of a function called: formulaic would call the column."""
-    for name, place in variables.items():
-        if name in functions:
-            message = f"{name!r} is both a column and a function here; rename the column"
-            raise FormulaError(message, text, place.start, place.end)
+def _refuse_shadowing(text: str, variables: Mapping[str, Name], functions: Set[str]) -> None:
+    """Refuse a column with the name of a function in use: formulaic would take the column."""
+    for function in functions:
+        name = variables.get(function.partition(".")[0])
+        if name is not None:
+            message = f"{name.name!r} is both a column and a function here; rename the column"
+            raise FormulaError(message, text, name.start, name.end)
 
 
 def _refuse_repeats(bars: list[_BarParts], text: str) -> None:

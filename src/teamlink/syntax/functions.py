@@ -23,7 +23,7 @@ def _takes(least: int, most: int | None = None, *keywords: str) -> Signature:
     return Signature(least, least if most is None else most, frozenset(keywords))
 
 
-_SPLINE = ("df", "knots", "lower_bound", "upper_bound", "constraints", "extrapolation")
+_SPLINE = ("df", "lower_bound", "upper_bound", "extrapolation")
 
 # The elementwise functions take exactly one argument: NumPy would write into a second one.
 FUNCTIONS = MappingProxyType(
@@ -32,8 +32,8 @@ FUNCTIONS = MappingProxyType(
         **dict.fromkeys(("log", "log10", "log2", "sqrt"), _takes(1)),
         **dict.fromkeys(("between", "within"), _takes(2)),
         "C": _takes(1, 2, "contrasts", "spans_intercept"),
-        "bs": _takes(1, 3, "degree", "include_intercept", *_SPLINE),
-        **dict.fromkeys(("cc", "cr", "cs"), _takes(1, 2, *_SPLINE)),
+        "bs": _takes(1, 2, "degree", "include_intercept", *_SPLINE),
+        **dict.fromkeys(("cc", "cr", "cs"), _takes(1, 2, "constraints", *_SPLINE)),
         "poly": _takes(1, 2, "degree", "raw"),
         "scale": _takes(1, 3, "center", "scale", "ddof"),
         "standardize": _takes(1, 3, "center", "rescale", "ddof"),
@@ -44,7 +44,8 @@ FUNCTIONS = MappingProxyType(
 CONTRASTS = MappingProxyType(
     {
         **dict.fromkeys(("contr.treatment", "contr.SAS"), _takes(0, 1, "base")),
-        **dict.fromkeys(("contr.sum", "Sum", "contr.diff", "Diff"), _takes(0, 1, "backward")),
+        **dict.fromkeys(("contr.sum", "Sum"), _takes(0)),
+        **dict.fromkeys(("contr.diff", "Diff"), _takes(0, 1, "backward")),
         **dict.fromkeys(("contr.helmert", "Helmert"), _takes(0, 2, "reverse", "scale")),
         **dict.fromkeys(("contr.poly", "Poly"), _takes(0, 0)),
         "Treatment": _takes(0, 1, "reference"),

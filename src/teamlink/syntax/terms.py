@@ -6,6 +6,7 @@ stand in the order of their degree and, within a degree, of the text, as in R.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from teamlink.errors import FormulaError
@@ -162,24 +163,39 @@ def _terms_of(node: Node, text: str) -> Terms:
 
 def _join(left: Terms, operator: str, right: Terms, node: Chain, text: str) -> Terms:
     if operator == "*":
-        return {**left, **right, **_cross(left, right, node, text)}
+        return _merged((left, right, _cross(left, right, node, text)))
     if operator == "/":
-        whole = tuple(dict.fromkeys(f for term in left.values() for f in term))
-        return {**left, **_cross({frozenset(map(show, whole)): whole}, right, node, text)}
+        whole = _distinct(f for term in left.values() for f in term)
+        nested = _cross({frozenset(map(show, whole)): whole}, right, node, text)
+        return _merged((left, nested))
     return _cross(left, right, node, text)
 
 
 def _cross(left: Terms, right: Terms, node: Chain, text: str) -> Terms:
     if len(left) * len(right) > _MOST_TERMS:
-        message = f"this stands for more than {_MOST_TERMS} terms; write out the ones you mean"
+        message = f"this multiplies out to over {_MOST_TERMS} terms; write those you mean"
         raise FormulaError(message, text, node.start, node.end)
-    return {
-        a | b: tuple(dict.fromkeys((*s, *t))) for a, s in left.items() for b, t in right.items()
-    }
+    return _merged({a | b: _distinct((*s, *t))} for a, s in left.items() for b, t in right.items())
 
 
 def _power(base: Terms, exponent: int, node: Chain, text: str) -> Terms:
     terms = base
     for _ in range(min(exponent, len(base)) - 1):
-        terms = {**terms, **_cross(terms, base, node, text)}
+        terms = _merged((terms, _cross(terms, base, node, text)))
     return terms
+
+
+def _merged(parts: Iterable[Terms]) -> Terms:
+    """Join terms; of two spellings of one term the first stays."""
+    merged: Terms = {}
+    for terms in parts:
+        for key, term in terms.items():
+            merged.setdefault(key, term)
+    return merged
+
+
+def _distinct(factors: Iterable[Factor]) -> Term:
+    found: dict[str, Factor] = {}
+    for factor in factors:
+        found.setdefault(show(factor), factor)
+    return tuple(found.values())

@@ -86,6 +86,7 @@ record <- function(text) {
   rest <- nobars(f)
   list(
     formula = text,
+    intercept = attr(terms(f), "intercept") == 1L,
     fixed = c(list(text = text_of(rest[[3]])), right_side(rest[[3]])),
     error = if (is.character(read)) read,
     findbars = lapply(Filter(is.call, as.list(read)), function(bar) {

@@ -1,4 +1,14 @@
-"""Small real data sets that ship with teamlink, each with its provenance and licence."""
+"""Small real data sets that ship with teamlink, each with its provenance and licence.
+
+Examples
+--------
+>>> import teamlink as tl
+>>> tl.datasets.names()
+['egsingle', 'hsb82']
+>>> students = tl.datasets.load("hsb82")
+>>> students["school"].nunique()
+160
+"""
 
 from __future__ import annotations
 
@@ -196,7 +206,7 @@ def egsingle() -> pd.DataFrame:
     *Educational Researcher*, 13(7), 4-13. https://doi.org/10.3102/0013189X013007004
 
     Doran, H. C., & Lockwood, J. R. (2006). Fitting value-added models in R. *Journal of
-    Educational and Behavioral Statistics, 31*(2), 205-230.
+    Educational and Behavioral Statistics*, 31(2), 205-230.
     https://doi.org/10.3102/10769986031002205
 
     Examples

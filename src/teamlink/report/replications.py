@@ -1,0 +1,129 @@
+"""A replication as text of 80 columns: one row a claim, then what was checked."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from teamlink.report.numbers import decimals, interval, percent, sign
+from teamlink.report.tables import text_table
+
+__all__ = ["check_lines", "replication_text"]
+
+WIDTH = 80
+INDENT = "  "
+
+
+def replication_text(data: Mapping[str, Any]) -> str:
+    """Lay out `Replication.to_dict()` as text.
+
+    Parameters
+    ----------
+    data : mapping
+        From `Replication.to_dict`.
+
+    Returns
+    -------
+    str
+        Lines of at most 80 columns.
+    """
+    failed = f"{data['failed']} failed" if data["failed"] else "none failed"
+    lines = [
+        f"{data['study']}: {data['title']}",
+        f"{data['short']}; {data['sizes']}",
+        f"{data['basis']}, {data['replicates']} replicates ({failed}), seed {data['seed']}",
+        "",
+        *_claim_rows(data["claims"]),
+        "",
+        *check_lines(data),
+    ]
+    if data["fit"]:
+        lines += ["", *_fit_lines(data)]
+    return "\n".join(line if not line or i == 0 else INDENT + line for i, line in enumerate(lines))
+
+
+def _claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[str]:
+    head = ["claim", "published", "found", "estimate [95 %]", "share", "verdict"]
+    rows = [
+        [
+            c["claim"],
+            f"{sign(c['published'])} {c['source']}",
+            sign(c["recovered"]),
+            f"{decimals(c['estimate'])} {interval(c['conf_low'], c['conf_high'])}",
+            percent(c["share_recovered"]),
+            c["verdict"],
+        ]
+        for c in claims
+    ]
+    numeric = [False, False, False, True, True, False]
+    table = text_table(head, rows, numeric).split("\n")
+    texts = [line for c in claims for line in _folded(f"{c['claim']}: ", c["text"])]
+    return [*table, "", *texts]
+
+
+def _folded(head: str, text: str) -> list[str]:
+    width = WIDTH - len(INDENT)
+    return textwrap.wrap(head + text, width, subsequent_indent=" " * len(head)) or [head]
+
+
+def check_lines(data: Mapping[str, Any]) -> list[str]:
+    """List the checks of a replication, each with its outcome."""
+    lines = []
+    for claim in data["claims"]:
+        covered = percent(claim["coverage"])
+        text = f"95 % intervals hold the true value {decimals(claim['true_value'])} in {covered}"
+        good = claim["verdict"] != "miscalibrated"
+        lines.append(_check(claim["claim"], text, good))
+        for control in data["controls"]:
+            if control["claim"] == claim["claim"]:
+                lines.append(_check("", _control_text(control), control["holds"]))
+    for program in dict.fromkeys(ref["program"] for ref in data["references"]):
+        lines.append(_agreement([r for r in data["references"] if r["program"] == program]))
+    return lines
+
+
+def _agreement(references: Sequence[Mapping[str, Any]]) -> str:
+    good = [ref["agrees"] for ref in references]
+    worst = max(ref["difference"] for ref in references)
+    text = f"{sum(good)} of {len(good)} numbers agree with {references[0]['program']}"
+    return _check("", f"{text} (largest relative difference {worst:.0e})", all(good))
+
+
+def _control_text(control: Mapping[str, Any]) -> str:
+    found = f"significant in {control['significant']} of {control['replicates']}"
+    if control["expected"] == "not detected":
+        found += f" ({control['least']} to {control['most']} allowed)"
+    return f"{control['control']}: {found}, {control['verdict']}"
+
+
+def _check(head: str, text: str, good: bool) -> str:
+    return f"{'ok ' if good else 'NOT'} {head:<5} {text}"
+
+
+def _fit_lines(data: Mapping[str, Any]) -> list[str]:
+    """Lay out the fit to real data, with another program's numbers beside it."""
+    theirs = {(r["quantity"], _parts(r["term"])): r["theirs"] for r in data["references"]}
+    program = data["references"][0]["program"] if data["references"] else ""
+    criterion = f"REML criterion {decimals(data['criterion'], 4)}"
+    if ("deviance", _parts("")) in theirs:
+        criterion += f" ({program}: {decimals(theirs['deviance', _parts('')], 4)})"
+    head = ["fit to the data", "estimate", "std. error", "t"]
+    numeric = [False, True, True, True]
+    rows = []
+    for row in data["fit"]:
+        ours = [decimals(row["estimate"], 4)]
+        if row["effect"] == "fixed":
+            ours += [decimals(row["std_error"], 4), decimals(row["statistic"], 2)]
+        other = [theirs.get((q, _parts(row["term"]))) for q in ("estimate", "std_error")]
+        beside = ["" if v is None else decimals(v, 4) for v in other] if program else []
+        rows.append([row["term"], *ours, *[""] * (4 - 1 - len(ours)), *beside])
+    if program:
+        head, numeric = [*head, program, "std. error"], [*numeric, True, True]
+    table = text_table(head, rows, numeric).split("\n")
+    return [*_folded("", "; ".join(data["models"].values())), criterion, *table]
+
+
+def _parts(term: str) -> tuple[str, ...]:
+    """An interaction without regard to the order of its parts."""
+    return tuple(sorted(term.split(":")))
