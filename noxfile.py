@@ -17,6 +17,7 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "layers", "tests"]
 nox.options.error_on_external_run = True
+nox.options.default_venv_backend = "virtualenv"
 
 HERE = Path(__file__).parent
 PYPROJECT = nox.project.load_toml("pyproject.toml")
@@ -177,10 +178,10 @@ def notebooks(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """teamlink beside its rivals on one BLAS thread, as ratios; lme4 too where R is installed.
 
-    Example: `nox -s bench`, or without the large cases: `nox -s bench -- --quick`.
+    Example: `nox -s bench`, or one problem: `nox -s bench -- --problems hsb --no-write`.
     """
     session.install("-e", ".", *group("bench"))
-    session.run("python", "benchmarks/run.py", *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "benchmarks", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

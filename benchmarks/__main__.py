@@ -32,7 +32,7 @@ def main() -> int:
     cells = []
     for name in asked.problems:
         cells += time_problem(PROBLEMS[name], engines, asked.rounds)
-    imports = import_times()
+    imports = import_times(engines)
     measured = ("teamlink", "glmm", "mixedlm")
     used = {} if asked.no_memory else memory([e for e in measured if e in engines])
     found = bars(cells, imports, used)

@@ -115,27 +115,39 @@ def beta_difference(cell: Cell, cells: Iterable[Cell]) -> float | None:
     return max(abs(a - b) / max(abs(b), 1e-3) for a, b in pairs)
 
 
-def import_times(turns: int = 7) -> dict[str, list[float]]:
-    """Seconds to import each package in a fresh process, turn by turn."""
-    modules = {
-        "teamlink": "teamlink",
-        "glmm": "glmm",
-        "mixedlm": "mixedlm",
-        "statsmodels": "statsmodels.formula.api",
-    }
-    found: dict[str, list[float]] = {name: [] for name in (*modules, "lme4")}
-    clock = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+_MODULES = {
+    "teamlink": "teamlink",
+    "glmm": "glmm",
+    "mixedlm": "mixedlm",
+    "statsmodels": "statsmodels.formula.api",
+}
+
+_CLOCK = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+
+_R_IMPORT = "cat(system.time(suppressMessages(library(lme4)))[['elapsed']])"
+_R_FIRST = (
+    "cat(system.time({suppressMessages(library(lme4)); "
+    "lmer(Reaction ~ Days + (Days | Subject), sleepstudy, REML = FALSE)})[['elapsed']])"
+)
+
+
+def import_times(engines: Sequence[str], turns: int = 5) -> dict[str, list[float]]:
+    """Seconds to import each package, and to its first fit, in fresh processes, turn by turn."""
+    store(PROBLEMS["sleepstudy"])
+    asked: dict[str, list[str]] = {}
+    for name, module in _MODULES.items():
+        asked[f"{name}, import"] = [sys.executable, "-c", _CLOCK.format(module)]
+        asked[f"{name}, first fit"] = [sys.executable, "-m", "benchmarks.first", name]
+    asked["lme4, import"] = ["Rscript", "-e", _R_IMPORT]
+    asked["lme4, first fit"] = ["Rscript", "-e", _R_FIRST]
+    asked = {key: line for key, line in asked.items() if key.split(",")[0] in engines}
+    found: dict[str, list[float]] = {key: [] for key in asked}
     for _ in range(turns):
-        for name, module in modules.items():
-            line = ask_once([sys.executable, "-c", clock.format(module)])
+        for key, arguments in asked.items():
+            line = ask_once(arguments)
             if line is not None:
-                found[name].append(float(line))
-        line = ask_once(
-            ["Rscript", "-e", "cat(system.time(suppressMessages(library(lme4)))[['elapsed']])"]
-        )
-        if line is not None:
-            found["lme4"].append(float(line))
-    return {name: times for name, times in found.items() if times}
+                found[key].append(float(line))
+    return {key: times for key, times in found.items() if times}
 
 
 def memory(engines: Sequence[str]) -> dict[str, dict[str, int]]:

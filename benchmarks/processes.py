@@ -13,13 +13,14 @@ from typing import Any
 
 from .problems import CACHE
 
-ONE_THREAD = dict.fromkeys(
-    (
-        *("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
-        *("VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"),
-    ),
-    "1",
-)
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+}
 
 ROOT = Path(__file__).parents[1]
 LOADING = 300.0

@@ -37,7 +37,7 @@ students[["school", "sector", "size", "mathach", "ses", "female", "minority"]].h
 # that a model will need. It is silent here: nothing is missing, and every school has one sector.
 
 # %%
-tl.validate(students, numeric=["mathach", "ses", "meanses"], groups="school", complete="sector")
+tl.validate(students, numeric=["mathach", "ses"], groups="school", complete="sector")
 sizes = students.groupby("school").size()
 print(f"{len(students):,} students, {len(sizes)} schools of {sizes.min()} to {sizes.max()}")
 
@@ -46,7 +46,7 @@ print(f"{len(students):,} students, {len(sizes)} schools of {sizes.min()} to {si
 # (SES), the share of girls.
 
 # %%
-schools = tl.aggregate(students, by="school", mean=["mathach", "ses"], share=["female", "minority"])
+schools = tl.aggregate(students, by="school", mean=["mathach", "ses"], share="female")
 schools.describe().round(2)
 
 # %% [markdown]
@@ -57,7 +57,7 @@ schools.describe().round(2)
 # %%
 rng = np.random.default_rng(7)
 drawn = rng.choice(sizes.index.to_numpy(), size=12, replace=False)
-fig, panels = plt.subplots(3, 4, figsize=(8, 6), sharex=True, sharey=True, layout="constrained")
+fig, panels = plt.subplots(3, 4, figsize=(8, 6), sharex=True, sharey=True)
 for panel, school in zip(panels.flat, drawn, strict=True):
     rows = students[students["school"] == school]
     slope, intercept = np.polyfit(rows["ses"], rows["mathach"], 1)
@@ -67,6 +67,7 @@ for panel, school in zip(panels.flat, drawn, strict=True):
     panel.set_title(f"{school} {rows['sector'].iloc[0]}", fontsize=9)
 fig.supxlabel("socio-economic status of the student")
 fig.supylabel("mathematics")
+fig.tight_layout()
 plt.show()
 # %% [markdown]
 # ## How much lies between schools?

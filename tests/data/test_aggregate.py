@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import teamlink as tl
@@ -83,6 +83,7 @@ def test_rows_without_group_are_counted() -> None:
     assert schools.loc["a"].tolist() == [2, 2.0, 2]
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcd"), st.one_of(st.none(), st.floats(-1e3, 1e3))),

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -29,6 +29,7 @@ values_and_codes = st.integers(1, 40).flatmap(
 
 
 class TestGroupMeans:
+    @settings(deadline=None)
     @given(values_and_codes)
     def test_equals_a_loop(self, drawn: tuple[Any, Any]) -> None:
         values, codes = drawn
@@ -52,6 +53,7 @@ class TestGroupMeans:
         exact = group_means(shifted - level, codes, 100)
         np.testing.assert_allclose(group_means(shifted, codes, 100) - level, exact, atol=2e-7)
 
+    @settings(deadline=None)
     @given(st.floats(-1e6, 1e6), st.integers(1, 200))
     def test_a_group_of_one_value_has_that_mean(self, value: float, n: int) -> None:
         values = np.append(np.full(n, value), 12345.678)
@@ -117,6 +119,7 @@ class TestCenter:
         np.testing.assert_allclose(centred["ses_mean"], students["meanses"], atol=1e-15)
         np.testing.assert_allclose(centred["ses_cwc"], students["cses"], atol=1e-15)
 
+    @settings(deadline=None)
     @given(values_and_codes, st.floats(-100, 100), st.floats(0.5, 4))
     def test_within_part_has_no_means_and_ignores_shift(
         self, drawn: tuple[Any, Any], shift: float, stretch: float

@@ -79,7 +79,7 @@ class TestText:
         with pytest.raises(tl.DataError, match="did you mean 'ses'"):
             tl.load(path, columns=["sess"])
 
-    @settings(max_examples=50)
+    @settings(deadline=None, max_examples=50)
     @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
     def test_numbers_come_back_exactly(
         self, tmp_path_factory: pytest.TempPathFactory, values: list[float]

@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import teamlink as tl
@@ -161,6 +161,7 @@ class TestGroupCodes:
         assert len(levels) == 2
         assert levels.name == "g"
 
+    @settings(deadline=None)
     @given(
         st.lists(
             st.tuples(
@@ -297,3 +298,8 @@ class TestValidate:
     def test_duplicate_names_without_demands(self) -> None:
         data = pd.DataFrame([[1, 2]], columns=["a", "a"])
         assert faults_of(data) == ["column 'a': 2 columns have this name (rename all but one)"]
+
+
+def test_no_group_column() -> None:
+    with pytest.raises(tl.DataError, match="no column that identifies the groups"):
+        group_codes(pd.DataFrame({"x": [1]}), [])

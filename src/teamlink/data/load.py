@@ -188,11 +188,12 @@ def _text(file: Path, encoding: str) -> bytes:
 
 def _read_text(file: Path, text: bytes, sep: str, decimal: str) -> pd.DataFrame:
     text = text.removeprefix(b"\xef\xbb\xbf")
-    header = next(
-        csv.reader(io.StringIO(text[:1_000_000].decode(errors="ignore")), delimiter=sep), []
-    )
-    _check_header(file, header, sep)
-    _check_ragged(file, text, sep, len(header))
+    try:
+        header = _header(text, sep)
+        _check_header(file, header, sep)
+        _check_ragged(file, text, sep, len(header))
+    except csv.Error as error:
+        raise _fault(file, f"cannot be read: {error}", "check the file") from error
     try:
         frame: pd.DataFrame = pd.read_csv(
             io.BytesIO(text),
@@ -207,7 +208,15 @@ def _read_text(file: Path, text: bytes, sep: str, decimal: str) -> pd.DataFrame:
     return frame
 
 
+def _header(text: bytes, sep: str) -> list[str]:
+    start = text[:1_000_000].decode(errors="ignore")
+    rows = csv.reader(io.StringIO(start, newline=None), delimiter=sep)
+    return next((row for row in rows if row), [])
+
+
 def _check_header(file: Path, header: list[str], sep: str) -> None:
+    if not header:
+        raise _fault(file, "the file holds no rows", "check how it was written")
     if len(header) == 1:
         for other in (";", "\t", ",", "|"):
             if other != sep and other in header[0]:

@@ -119,7 +119,7 @@ def group_codes(frame: pd.DataFrame, by: Key) -> tuple[Codes, pd.Index[Any]]:
     frame : pandas.DataFrame
         n rows.
     by : str or sequence of str
-        The columns that identify a group.
+        The columns that identify a group; at least one.
 
     Returns
     -------
@@ -135,6 +135,8 @@ def group_codes(frame: pd.DataFrame, by: Key) -> tuple[Codes, pd.Index[Any]]:
     array([ 1, -1,  0,  1])
     """
     names = names_of(by)
+    if not names:
+        raise DataError("no column that identifies the groups was named")
     parts = [pd.factorize(frame[name], sort=True) for name in names]
     if len(parts) == 1:
         codes, uniques = parts[0]

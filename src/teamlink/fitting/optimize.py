@@ -188,7 +188,7 @@ def _on_sphere(g: Array, w: Array, radius: Array) -> Array:
     low = np.maximum(-w[each, bottom], 0.0)
     high = low + np.sqrt((g * g).sum(axis=1)) / radius + 1e-10 * size
     mu = low + 1e-10 * size
-    least = 1e-15 * size[:, None]
+    least = 1e-12 * size[:, None]
     for _ in range(30):
         shifted = np.maximum(w + mu[:, None], least)
         s = -g / shifted

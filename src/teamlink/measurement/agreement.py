@@ -11,7 +11,7 @@ import pandas as pd
 
 from teamlink.data.aggregate import group_sds
 from teamlink.data.schema import Key, group_codes, names_of, numbers, validate
-from teamlink.errors import DroppedRows, OptionError
+from teamlink.errors import DataError, DroppedRows, OptionError
 from teamlink.typing import Array, Codes, Table
 
 __all__ = ["Scale", "agreement", "check_scale", "rwg"]
@@ -79,6 +79,8 @@ def rwg(data: Table, by: Key, items: Key, *, scale: Scale) -> pd.Series[Any]:
     """
     names, keys = names_of(items), names_of(by)
     check_scale(scale)
+    if not names:
+        raise DataError("no item was named")
     frame = validate(data, groups=keys, bounds=dict.fromkeys(names, scale))
     answers = np.column_stack([numbers(frame, item) for item in names])
     codes, levels = group_codes(frame, keys)

@@ -110,7 +110,7 @@ class SurveyScale:
             "ICC(2)": self.icc2,
             "rwg(j)": self.rwg,
         }
-        left_out = [f"left out: {count:,} {why}" for why, count in self.dropped.items() if count]
+        left_out = [f"left out: {why}: {count:,}" for why, count in self.dropped.items() if count]
         sizes = self.scores["n_respondents"]
         agreements = self.scores["rwg"]
         return "\n".join(
@@ -323,7 +323,7 @@ def _reverse(answers: Array, items: Sequence[str], turned: Sequence[str], scale:
 
 
 def _warn_of_dropped(dropped: dict[str, int], n: int) -> None:
-    found = [f"{count:,} {reason}" for reason, count in dropped.items() if count]
+    found = [f"{reason}: {count:,}" for reason, count in dropped.items() if count]
     if found:
-        message = f"left out of {n:,} rows: {'; '.join(found)}"
+        message = f"left out ({n:,} rows in all): {'; '.join(found)}"
         warnings.warn(message, DroppedRows, stacklevel=3)

@@ -194,7 +194,8 @@ def one_way(values: Array, codes: Codes, n_groups: int) -> OneWay:
     """
     n = len(values)
     if n_groups < 2:
-        raise DesignError(f"{n_groups} group with answers: at least two are needed")
+        groups = "1 group has" if n_groups else "0 groups have"
+        raise DesignError(f"{groups} values: at least two are needed")
     if n == n_groups:
         raise DesignError("every group has a single respondent: agreement cannot be told")
     sizes = np.bincount(codes, minlength=n_groups)

@@ -85,10 +85,11 @@ def lmm(
     >>> hsb = tl.datasets.load("hsb82")
     >>> fit = tl.lmm("mathach ~ meanses + cses * sector + (cses | school)", hsb)
     >>> fit.params.round(3)
-    Intercept                  12.113
-    meanses                     5.343
-    cses                        2.936
-    sector[T.Public]           -1.215
+    Intercept                  12.116
+    meanses                     5.245
+    cses                        2.788
+    sector[T.Catholic]          1.252
+    cses:sector[T.Catholic]    -1.348
     Name: estimate, dtype: float64
     """
     check_option("df", df, ["satterthwaite", "residual", "normal"])
@@ -107,9 +108,8 @@ def _fit(model: LinearMixed) -> MixedFit:
     solution = solve(model)
     if not np.isfinite(solution.deviance[0]):
         raise FitError(
-            f"the fixed effects and the groups reproduce {model.design.formula.response!r} "
-            "exactly; there is no residual variance to estimate (is the response a function of "
-            "a predictor, or constant within groups?)"
+            f"the deviance of {str(model.design.formula)!r} cannot be evaluated at any starting "
+            "point: the numbers are out of the range of floating point; rescale the columns"
         )
     fit = MixedFit(
         model=model,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.errors import DesignError
+from teamlink.errors import DesignError, FitError
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Model
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, lower_factor, random_basis
@@ -333,7 +333,23 @@ def bind(
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
         response = response.moved(fixed_part(point)[0])
         roots = statistics(response)
+    _check_residual(design, roots)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
+
+
+def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
+    """Raise where X and Z together leave nothing of a response; its likelihood has no maximum."""
+    explained = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)[0]
+    rest = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
+    # In the working basis the sum of squares is n; rounding leaves 1e-30 of it.
+    exact = np.flatnonzero((rest < 1e-22 * roots.n) & (roots.n > roots.rank))
+    if exact.size:
+        which = "" if roots.responses == 1 else f" (replicates {exact[:5].tolist()})"
+        raise FitError(
+            f"the fixed effects and the groups reproduce {design.formula.response!r} exactly"
+            f"{which}: there is no residual variance to estimate (is the response a function of a "
+            "predictor, or constant within groups?)"
+        )
 
 
 def _even_factor(roots: GroupRoots) -> Array:

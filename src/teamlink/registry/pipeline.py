@@ -19,6 +19,7 @@ from teamlink.inference.refit import refit
 from teamlink.measurement import survey_scale
 from teamlink.mixed.linear import lmm
 from teamlink.registry.study import Claim, Pipeline, Scale
+from teamlink.report.comparison import unordered
 from teamlink.simulation.generate import Tables
 from teamlink.syntax.formula import parse
 from teamlink.typing import Array
@@ -176,8 +177,7 @@ def coefficient(term: str, names: Sequence[str]) -> str:
     >>> coefficient("cses:sector[T.Catholic]", ["Intercept", "sector[T.Catholic]:cses"])
     'sector[T.Catholic]:cses'
     """
-    parts = sorted(term.split(":"))
     for name in names:
-        if sorted(name.split(":")) == parts:
+        if unordered(name) == unordered(term):
             return name
     raise StudyError(f"the model has no coefficient {term!r}; {nearest(term, names)}")

@@ -282,7 +282,9 @@ def _study(top: dict[str, Any], faults: Faults) -> Study | None:
     sources = {name: text for name, text in top["sources"].items() if isinstance(text, str)}
     for name in top["sources"].keys() - sources.keys():
         faults.add(f"{name!r} is no text", "sources")
-    values = [PopulationValue(**row) for row in _rows(top["population"], "population", _VALUE, faults)]
+    values = [
+        PopulationValue(**row) for row in _rows(top["population"], "population", _VALUE, faults)
+    ]
     claims = [Claim(**row) for row in _rows(top["claims"], "claim", _CLAIM, faults)]
     references = _rows(top.get("references", []), "reference", _REFERENCE, faults)
     _check_provenance(values, claims, sources, faults)
@@ -357,7 +359,10 @@ def _design(
             **{name: int(cast(float, size)) for name, size in sizes.items()},
             construct=entry["construct"],
             prior=entry["prior"],
-            **{k: _words(entry, k, "design", faults) for k in ("backgrounds", "outcomes", "context")},
+            **{
+                k: _words(entry, k, "design", faults)
+                for k in ("backgrounds", "outcomes", "context")
+            },
         )
     except DesignError as error:
         faults.found.extend(Fault(f.what, "design", f.remedy) for f in error.faults)
@@ -405,7 +410,9 @@ def _check_columns(pipeline: Pipeline, design: SchoolSurvey, faults: Faults) -> 
     for scale in pipeline.scales:
         for item in (*scale.items, scale.by):
             if item not in teachers:
-                faults.add(f"no teacher column {item!r}", f"scale {scale.name}", nearest(item, teachers))
+                faults.add(
+                    f"no teacher column {item!r}", f"scale {scale.name}", nearest(item, teachers)
+                )
     for context in pipeline.context:
         if context.column not in students:
             remedy = nearest(context.column, students)
@@ -452,11 +459,15 @@ def _check_claims(
     for claim in claims:
         where = f"claim {claim.id}"
         if claim.outcome not in outcomes:
-            faults.add(f"no model for outcome {claim.outcome!r}", where, nearest(claim.outcome, outcomes))
+            faults.add(
+                f"no model for outcome {claim.outcome!r}", where, nearest(claim.outcome, outcomes)
+            )
         if claim.direction == "null" and claim.planted <= 0:
             faults.add("a null claim needs 'planted', the size of effect its controls plant", where)
         if isinstance(design, SchoolSurvey) and claim.effect not in names:
-            faults.add(f"unknown population value {claim.effect!r}", where, nearest(claim.effect, names))
+            faults.add(
+                f"unknown population value {claim.effect!r}", where, nearest(claim.effect, names)
+            )
         for model in pipeline.models:
             if model.outcome == claim.outcome:
                 _check_term(claim, model, faults)

@@ -240,8 +240,7 @@ class Replication:
         names = ["replicate", "estimate", "conf_low", "conf_high", "true_value"]
         groups = self.runs.groupby(["claim", "scenario"], sort=False)
         return [
-            {"claim": claim, "scenario": scenario}
-            | {n: rows[n].round(10).tolist() for n in names}
+            {"claim": claim, "scenario": scenario} | {n: rows[n].round(10).tolist() for n in names}
             for (claim, scenario), rows in groups
         ]
 

@@ -80,12 +80,14 @@ def caterpillar(
         raise OptionError(f"level={level!r}: a confidence level lies between 0 and 1")
     terms = [str(c) for c in effects.columns if f"{c}_se" in effects.columns]
     if not terms:
-        raise DataError("the frame has no column '<term>_se'; give one of the frames of fit.ranef()")
+        raise DataError(
+            "the frame has no column '<term>_se'; give one of the frames of fit.ranef()"
+        )
     if term is not None and term not in terms:
         raise DataError(f"no random effect {term!r}; {nearest(term, terms)}")
     shown = terms if term is None else [term]
     order = np.argsort(effects[shown[0]].to_numpy(), kind="stable")
-    height = min(max(2.5, 0.09 * len(order)), 14)
+    height = max(2.2, 0.13 * len(order)) if len(order) <= 40 else min(0.055 * len(order) + 1, 14)
     figure = Figure(figsize=(4.2 * len(shown) + 0.6, height), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(shown), sharey=True))
     z = float(stats.norm.ppf(0.5 + level / 2))
@@ -94,6 +96,7 @@ def caterpillar(
         half = z * effects[f"{name}_se"].to_numpy()[order]
         _intervals(ax, values, half, palette)
         ax.set_title(name, color=palette.ink, fontsize=10, loc="left")
+        ax.set_ylim(-1, len(order))
         _bare(ax, palette)
     few = len(order) <= 40
     axes[0].set_yticks(range(len(order)) if few else [])
@@ -112,13 +115,17 @@ def _intervals(ax: Axes, values: Array, half: Array, palette: Palette) -> None:
         ax.plot(values[mask], rows[mask], "o", color=colour, markersize=2.6)
 
 
-def replicates_plot(data: Mapping[str, Any], *, palette: Palette = PLAIN) -> Figure:
+def replicates_plot(
+    data: Mapping[str, Any], *, width: float = 7.2, palette: Palette = PLAIN
+) -> Figure:
     """Draw the estimates of all replicates, for the study and its two controls.
 
     Parameters
     ----------
     data : mapping
         From `Replication.to_dict()`.
+    width : float
+        Of the figure, inches; each claim adds 2.3 to its height.
     palette : Palette
         Colours.
 
@@ -129,7 +136,7 @@ def replicates_plot(data: Mapping[str, Any], *, palette: Palette = PLAIN) -> Fig
         side that the publication claims is shaded; a line marks the true value.
     """
     claims = data["claims"]
-    figure = Figure(figsize=(7.2, 2.3 * len(claims) + 0.2), layout="constrained")
+    figure = Figure(figsize=(width, 2.3 * len(claims) + 0.2), layout="constrained")
     axes = np.atleast_1d(figure.subplots(len(claims), 1))
     for ax, claim in zip(axes, claims, strict=True):
         runs = [r for r in data["runs"] if r["claim"] == claim["claim"]]
@@ -157,31 +164,38 @@ def _claim_panel(
     for run in runs:
         row = -_SCENARIOS[run["scenario"]]
         colour = palette.accent if row == 0 else palette.muted
-        _dots(ax, run, row, 2 * reach, colour)
+        _dots(ax, run, row, 2 * reach / (15 * ax.figure.get_size_inches()[0]), colour)
         if run["true_value"]:
             truth = float(np.mean(run["true_value"]))
-            ax.plot([truth, truth], [row - 0.08, row + 0.82], color=palette.warn, linewidth=1.4)
+            ax.plot(
+                [truth, truth],
+                [row - 0.08, row + 0.82],
+                color=palette.warn,
+                linewidth=1.4,
+                zorder=3,
+            )
     ax.set_yticks([0.35, -0.65, -1.65], labels, color=palette.ink, fontsize=8)
-    title = f"{claim['claim']}  {claim['text']}"
-    ax.set_title(title, color=palette.ink, fontsize=9, loc="left")
+    if claim["text"]:
+        title = f"{claim['claim']}  {claim['text']}"
+        ax.set_title(title, color=palette.ink, fontsize=9, loc="left")
     _bare(ax, palette)
     ax.tick_params(axis="y", length=0)
 
 
 def _dots(ax: Axes, run: Mapping[str, Any], row: int, width: float, colour: str) -> None:
-    """Stack a dot a replicate over narrow bins; filled where its interval leaves out zero."""
+    """Stack a dot a replicate over bins of `width`; filled where its interval leaves out zero."""
     estimate = np.asarray(run["estimate"], dtype=float)
     if not estimate.size:
         return
     low, high = np.asarray(run["conf_low"]), np.asarray(run["conf_high"])
-    bins = np.floor(estimate / (width / 110)).astype(int)
+    bins = np.floor(estimate / width).astype(int)
     order = np.lexsort((estimate, bins))
     sorted_bins = bins[order]
     first = np.searchsorted(sorted_bins, sorted_bins)
     stack = np.empty(len(order))
     stack[order] = np.arange(len(order)) - first
     step = min(0.055, 0.85 / max(float(stack.max()) + 1, 1.0))
-    x, y = (bins + 0.5) * width / 110, row + stack * step
+    x, y = (bins + 0.5) * width, row + stack * step
     found = (low > 0) | (high < 0)
     for mask, filled in ((~found, False), (found, True)):
         face = colour if filled else "none"
@@ -223,7 +237,7 @@ def coverage_plot(data: Mapping[str, Any], claim: str, *, palette: Palette = PLA
     order = np.argsort(distance, kind="stable")
     share = (np.arange(len(order)) + 0.5) / len(order) * 100
     missed = ((low > truth) | (high < truth))[order]
-    figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    figure = Figure(figsize=(3.7, 2.5), layout="constrained")
     ax = figure.subplots()
     for mask, colour in ((~missed, palette.muted), (missed, palette.warn)):
         ends = (low - truth)[order][mask], (high - truth)[order][mask]
@@ -233,7 +247,7 @@ def coverage_plot(data: Mapping[str, Any], claim: str, *, palette: Palette = PLA
     ax.set_ylim(0, 100)
     ax.set_xlabel("95 % interval less the true value", color=palette.ink, fontsize=8)
     ax.set_ylabel("replicates, nearest first (%)", color=palette.ink, fontsize=8)
-    ax.set_title(claim, color=palette.ink, fontsize=9, loc="left")
+    ax.locator_params(axis="x", nbins=5)
     _bare(ax, palette)
     return figure
 
@@ -244,4 +258,4 @@ def _bare(ax: Axes, palette: Palette) -> None:
     ax.spines["bottom"].set_color(palette.muted)
     ax.tick_params(colors=palette.muted, labelsize=8, labelcolor=palette.ink)
     ax.patch.set_alpha(0)
-    ax.figure.patch.set_alpha(0) if isinstance(ax.figure, Figure) else None
+    ax.figure.patch.set_alpha(0)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from teamlink.report.comparison import answers
 from teamlink.report.numbers import decimals, interval, percent, sign
 from teamlink.report.tables import text_table
 
@@ -103,11 +104,11 @@ def _check(head: str, text: str, good: bool) -> str:
 
 def _fit_lines(data: Mapping[str, Any]) -> list[str]:
     """Lay out the fit to real data, with another program's numbers beside it."""
-    theirs = {(r["quantity"], _parts(r["term"])): r["theirs"] for r in data["references"]}
+    theirs = answers(data["references"])
     program = data["references"][0]["program"] if data["references"] else ""
     criterion = f"REML criterion {decimals(data['criterion'], 4)}"
-    if ("deviance", _parts("")) in theirs:
-        criterion += f" ({program}: {decimals(theirs['deviance', _parts('')], 4)})"
+    if (other := theirs("deviance", "")) is not None:
+        criterion += f" ({program}: {decimals(other, 4)})"
     head = ["fit to the data", "estimate", "std. error", "t"]
     numeric = [False, True, True, True]
     rows = []
@@ -115,15 +116,10 @@ def _fit_lines(data: Mapping[str, Any]) -> list[str]:
         ours = [decimals(row["estimate"], 4)]
         if row["effect"] == "fixed":
             ours += [decimals(row["std_error"], 4), decimals(row["statistic"], 2)]
-        other = [theirs.get((q, _parts(row["term"]))) for q in ("estimate", "std_error")]
-        beside = ["" if v is None else decimals(v, 4) for v in other] if program else []
+        found = [theirs(q, row["term"]) for q in ("estimate", "std_error")] if program else []
+        beside = ["" if v is None else decimals(v, 4) for v in found]
         rows.append([row["term"], *ours, *[""] * (4 - 1 - len(ours)), *beside])
     if program:
         head, numeric = [*head, program, "std. error"], [*numeric, True, True]
     table = text_table(head, rows, numeric).split("\n")
     return [*_folded("", "; ".join(data["models"].values())), criterion, *table]
-
-
-def _parts(term: str) -> tuple[str, ...]:
-    """An interaction without regard to the order of its parts."""
-    return tuple(sorted(term.split(":")))

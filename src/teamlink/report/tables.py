@@ -153,9 +153,7 @@ def _latex(text: str) -> str:
     return "".join(_LATEX.get(c, c) for c in text)
 
 
-def html_table(
-    head: Sequence[str], rows: Cells, numeric: Sequence[bool], caption: str = ""
-) -> str:
+def html_table(head: Sequence[str], rows: Cells, numeric: Sequence[bool], caption: str = "") -> str:
     """A plain table; number cells have the class ``n``, which a style sheet may right-align."""
     marks = [' class="n"' if right else "" for right in numeric]
 

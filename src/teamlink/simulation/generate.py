@@ -146,9 +146,7 @@ def draw(design: SchoolSurvey, population: Mapping[str, float], rng: np.random.G
     background = _backgrounds(design, population, disadvantage[students_of], rng)
     prior = _prior(design, population, background, students_of, rng)
     outcomes = _outcomes(design, population, climate, background, prior, students_of, rng)
-    return World(
-        design, climate, students_of, teachers_of, answers, background, prior, outcomes
-    )
+    return World(design, climate, students_of, teachers_of, answers, background, prior, outcomes)
 
 
 def spread(

@@ -170,9 +170,7 @@ def _or_reason(function: Callable[..., T], argument: object) -> T | str:
 
 
 @contextmanager
-def _progress_bar(
-    total: int, progress: bool | None, label: str
-) -> Iterator[Callable[[int], None]]:
+def _progress_bar(total: int, progress: bool | None, label: str) -> Iterator[Callable[[int], None]]:
     wanted = sys.stderr.isatty() if progress is None else progress
     if not wanted:
         yield lambda done: None

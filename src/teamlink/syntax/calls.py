@@ -26,6 +26,7 @@ COMPARISONS = ("<", ">", "<=", ">=", "==", "!=")
 BARS = ("|", "||", "|||")
 
 _RANKS = {**dict.fromkeys(COMPARISONS, 0), "+": 1, "-": 1, "*": 2, "/": 2}
+_TRUTHS_OF_R = ("TRUE", "FALSE")
 _TRUTHS = ("True", "False", "None")
 
 
@@ -41,6 +42,8 @@ class CallReader(Cursor):
         if bare and reserved and name not in KEYWORDS_AS_NAMES:
             message = f"{name!r} is a word of Python; if it is a column, write `{name}`"
             raise self.fault(token, message)
+        if bare and code and name in _TRUTHS_OF_R:
+            raise self.fault(token, f"{name} is R's; write {name.capitalize()}")
         if name.startswith("__") and (bare or code):
             raise self.fault(token, "a name cannot begin with '__' here; rename the column")
         if bare and ".__" in name:
@@ -79,7 +82,9 @@ class CallReader(Cursor):
         if not signature.least <= plain <= signature.most:
             least, most = signature.least, signature.most
             wanted = str(least) if least == most else f"{least} to {most}"
-            message = f"{token.value!r} takes {wanted} argument(s) without a keyword, not {plain}"
+            unit = "argument" if wanted == "1" else "arguments"
+            apart = " besides its keywords" if signature.keywords else ""
+            message = f"{token.value!r} takes {wanted} {unit}{apart}, not {plain}"
             raise self.fault(token, message, closing)
         return Call(token.value, tuple(keywords), tuple(values), token.start, closing.end)
 
@@ -90,7 +95,9 @@ class CallReader(Cursor):
                 message = "an argument without a keyword cannot follow one with a keyword"
                 raise self.fault(token, message)
             return ""
-        if token.value not in signature.keywords or token.value in seen:
+        if token.value in seen:
+            raise self.fault(token, f"{token.value!r} is given twice; leave one out")
+        if token.value not in signature.keywords:
             known = ", ".join(sorted(signature.keywords)) or "none"
             message = f"{function!r} does not take {token.value!r} here; its keywords: {known}"
             raise self.fault(token, message)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from teamlink.errors import FormulaError
+from teamlink.syntax.calls import BARS
 from teamlink.syntax.expression import (
     Bar,
     Call,
@@ -200,11 +201,12 @@ def _parse(text: str) -> Formula:
     variables: dict[str, Name] = {}
     for name in (part for part in inner if isinstance(part, Name)):
         variables.setdefault(name.name, name)
-    functions = dict.fromkeys(part.function for part in inner if isinstance(part, Call))
+    found = [part for part in inner if isinstance(part, Call)]
+    functions = dict.fromkeys(call.function for call in found)
     contrasts = {part.text for part in inner if isinstance(part, Word)}
     _refuse_response_again(text, response, nodes[1:], bars)
     _refuse_repeats(bars, text)
-    _refuse_shadowing(text, variables, functions.keys() | contrasts)
+    _refuse_confusion(text, variables, functions.keys() | contrasts, set(map(show, found)))
     return Formula(
         text,
         show(response),
@@ -264,12 +266,14 @@ def _sides(text: str) -> tuple[tuple[Token, ...], tuple[Token, ...]]:
 
 
 def _response(text: str, tokens: tuple[Token, ...]) -> Name | Call:
+    for token in tokens:
+        if token.is_operator(*BARS):
+            message = "a bar cannot stand in the response; random terms stand right of '~'"
+            raise FormulaError(message, text, token.start, token.end)
     node = Reader(text, tokens).read()
     if isinstance(node, Name | Call):
         return node
     message = "the response is one column or a function of one; for arithmetic write I(...)"
-    if isinstance(node, Bar):
-        message = "a random term stands right of '~'"
     raise FormulaError(message, text, node.start, node.end)
 
 
@@ -358,12 +362,24 @@ def _refuse_response_again(
                 raise FormulaError(message, text, name.start, name.end)
 
 
-def _refuse_shadowing(text: str, variables: Mapping[str, Name], functions: Set[str]) -> None:
-    """Refuse a column with the name of a function in use: formulaic would take the column."""
+def _refuse_confusion(
+    text: str, variables: Mapping[str, Name], functions: Set[str], called: Set[str]
+) -> None:
+    """Refuse columns that formulaic would take for something else in the formula, or the reverse.
+
+    It tells functions from columns, and terms from one another, by their printed names alone.
+    """
     for function in functions:
         name = variables.get(function.partition(".")[0])
         if name is not None:
             message = f"{name.name!r} is both a column and a function here; rename the column"
+            raise FormulaError(message, text, name.start, name.end)
+    factors = {text.replace(" ", "") for text in variables.keys() | called}
+    for name in variables.values():
+        shown = name.name.replace(" ", "")
+        product = ":" in shown and set(shown.split(":")) <= factors
+        if shown == "1" or product or shown in {call.replace(" ", "") for call in called}:
+            message = f"the column {name.name!r} has the name of another term; rename the column"
             raise FormulaError(message, text, name.start, name.end)
 
 

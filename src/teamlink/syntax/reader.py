@@ -19,7 +19,7 @@ OPERATORS = (
 )
 """Every operator and mark of the formula language."""
 
-# R's order of precedence; formulaic gives %in% the rank of *, hence the parentheses put around it.
+# R's order of precedence.
 _RANKS = {"+": 0, "-": 0, "*": 1, "/": 1, "%in%": 2, ":": 3, "**": 4, "^": 4}
 
 
@@ -52,7 +52,9 @@ class Reader(CallReader):
             operator = "**" if token.value == "^" else token.value
             operators.append((self._sign() or "+") if operator == "+" else operator)
             operands.append(self._terms(rank + 1))
-        if rank == 1:
+        if "%in%" in operators:
+            # In R `b %in% a` is the term a:b and binds less tightly; in formulaic it adds a as well.
+            operators = [operator.replace("%in%", ":") for operator in operators]
             operands = [_closed(operand) for operand in operands]
         chain = Chain(tuple(operators), tuple(operands), head.start, operands[-1].end)
         if rank:
@@ -80,14 +82,19 @@ class Reader(CallReader):
         """Refuse arithmetic among terms: it belongs in I()."""
         if chain.operators[-1] == "**":
             return self._check_power(chain)
-        for operand in chain.operands:
-            if isinstance(operand, Literal):
-                code = "a number cannot take part in a term; for arithmetic write"
-                raise self.fault(operand, f"{code} I({show(chain, code=True)})")
+        number = next((o for o in chain.operands if isinstance(o, Literal)), None)
+        if number is not None:
+            remedy = "leave it out"
+            if ":" not in chain.operators:
+                remedy = f"for arithmetic write I({show(chain, code=True)})"
+            raise self.fault(number, f"a number cannot take part in a term; {remedy}")
         return None
 
     def _check_power(self, chain: Chain) -> None:
         base, exponent = chain.operands[:2]
+        if isinstance(base, Bar):
+            message = f"a random term is added, never crossed or nested; write {show(base)}"
+            raise self.fault(base, message)
         if not isinstance(base, Group):
             message = (
                 f"a term crossed with itself is that term; for a power write I({show(base)} ** "
@@ -182,7 +189,7 @@ class Reader(CallReader):
 
 
 def _closed(operand: Node) -> Node:
-    """Put parentheses around a nesting within a product."""
-    if isinstance(operand, Chain) and operand.operators[-1] == "%in%":
+    """Put parentheses around what binds less tightly than a colon."""
+    if isinstance(operand, Chain) and operand.operators[-1] not in (":", "**"):
         return Group(operand, operand.start, operand.end)
     return operand

@@ -59,6 +59,9 @@ formulas <- c(
   "y ~ (x + z) / w + (1 | g)",
   "y ~ x:z + w + (1 | g)",
   "y ~ x * w + z:w - w",
+  "y ~ x + z %in% x",
+  "y ~ w * z %in% x",
+  "y ~ w:z %in% x + (z %in% x | g)",
   "log(y) ~ log(x) + I(x^2) + (1 | g)",
   # The next ones are not read as the algebra of terms has it by this version of lme4.
   "y ~ (1 | a:b/c)",

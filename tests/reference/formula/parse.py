@@ -37,8 +37,8 @@ class Reading:
 
 
 def term(label: str) -> Term:
-    """Factors of a term; R writes `I(x^2)` where Python has `I(x ** 2)`."""
-    return frozenset(label.replace("^", " ** ").split(":"))
+    """Factors of a term; R writes `I(x^2)` for `I(x ** 2)` and keeps `z %in% x` for `z:x`."""
+    return frozenset(label.replace("^", " ** ").replace(" %in% ", ":").split(":"))
 
 
 def terms(side: dict[str, Any]) -> frozenset[Term]:

@@ -116,7 +116,7 @@ def hsb82() -> pd.DataFrame:
         meanses       mean of ses in the school over the students in this file (see Notes)
         cses          ses - meanses
         meanses_file  MEANSES of the textbooks' school file, three decimals (see Notes)
-        sector        "Public" or "Catholic"
+        sector        categorical: "Public" (the reference) or "Catholic"
         size          enrolment of the school (students)
         pracad        share of students on the academic track
         disclim       disciplinary climate (scale)
@@ -157,7 +157,9 @@ def hsb82() -> pd.DataFrame:
     >>> len(students), students["school"].nunique()
     (7185, 160)
     """
-    return _read("hsb82")
+    frame = _read("hsb82")
+    # In the field's papers the public schools are the reference; the alphabet would say otherwise.
+    return frame.assign(sector=pd.Categorical(frame["sector"], ["Public", "Catholic"]))
 
 
 def egsingle() -> pd.DataFrame:
