@@ -147,7 +147,7 @@ def docs(session: nox.Session) -> None:
     session.install("-e", ".", *group("docs"))
     session.run(
         "sphinx-build",
-        *("-b", "html", "-n", "-W", "--keep-going", "-j", "auto"),
+        *("-b", "html", "-n", "-W", "--keep-going"),
         *session.posargs,
         "docs",
         "docs/_build/html",

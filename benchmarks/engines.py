@@ -133,7 +133,7 @@ def statsmodels(problem: Problem, data: pd.DataFrame, responses: np.ndarray | No
 
     if responses is None:
         return lambda: one(data)
-    return _one_by_one(problem, data, responses, one, 3)
+    return _one_by_one(problem, data, responses, one, 2)
 
 
 def _one_by_one(
@@ -173,5 +173,6 @@ ENGINES = {
         Engine("mixedlm", "mixedlm", "none", mixedlm),
         Engine("statsmodels", "statsmodels", "normal", statsmodels),
         Engine("lme4", "lme4", "none"),
+        Engine("lme4, anew", "lme4", "none"),
     )
 }

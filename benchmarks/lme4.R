@@ -1,12 +1,14 @@
 # The lme4 worker: the same requests and answers as worker.py, one JSON a line.
 #
-#   Rscript lme4.R CACHE
+#   Rscript lme4.R CACHE lme4            many responses by refit()
+#   Rscript lme4.R CACHE "lme4, anew"    many responses by lmer(), each anew
 
 suppressPackageStartupMessages({
   library(lme4)
   library(jsonlite)
 })
 cache <- commandArgs(TRUE)[1]
+anew <- identical(commandArgs(TRUE)[2], "lme4, anew")
 refits <- 20
 
 load_problem <- function(name) {
@@ -41,7 +43,12 @@ clock <- function(expr) {
 
 run <- function(p) {
   if (p$refit > 0) {
-    spent <- clock(fits <- lapply(seq_len(refits), function(k) refit(p$fit, p$responses[, k])))
+    again <- function(k) {
+      if (!anew) return(refit(p$fit, p$responses[, k]))
+      p$data[[all.vars(p$formula)[1]]] <- p$responses[, k]
+      lmer(p$formula, p$data, REML = p$reml)
+    }
+    spent <- clock(fits <- lapply(seq_len(refits), again))
     count <- refits
   } else {
     spent <- clock(fits <- list(lmer(p$formula, p$data, REML = p$reml)))

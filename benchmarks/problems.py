@@ -141,7 +141,7 @@ PROBLEMS = {
             reml=True,
             make=million,
             rounds=5,
-            limit=180.0,
+            limit=120.0,
         ),
         Problem(
             name="pairs",
@@ -153,7 +153,7 @@ PROBLEMS = {
             reml=True,
             make=pairs,
             rounds=5,
-            limit=120.0,
+            limit=60.0,
         ),
         Problem(
             name="refit",

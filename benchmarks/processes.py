@@ -33,8 +33,8 @@ def environment() -> dict[str, str]:
 
 def command(engine: str) -> list[str]:
     """The command line that starts the worker of an engine."""
-    if engine == "lme4":
-        return ["Rscript", str(Path(__file__).with_name("lme4.R")), str(CACHE)]
+    if engine.startswith("lme4"):
+        return ["Rscript", str(Path(__file__).with_name("lme4.R")), str(CACHE), engine]
     return [sys.executable, "-m", "benchmarks.worker", engine]
 
 

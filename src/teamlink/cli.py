@@ -50,7 +50,7 @@ def main(
 def replicate(
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY]...", help="Studies, or study files; all when none is given."),
+        typer.Argument(metavar="KEY", help="Studies, or study files; all when none is given."),
     ] = None,
     replicates: Annotated[int, typer.Option(help="How often each study is run.")] = REPLICATES,
     seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 1,
@@ -64,8 +64,9 @@ def replicate(
 ) -> None:
     """Run cited studies again and compare with what they published.
 
-    Each claim is checked with two controls through the same pipeline. Exits 0 only if every claim
-    and every control holds, 1 if one does not, 2 on a wrong call.
+    Each claim is checked with two controls that go through the same pipeline.
+
+    Exits 0 only if every claim and every control holds, 1 if one does not, 2 on a wrong call.
     """
     with errors_as_exit():
         from teamlink.registry.catalogue import find

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import teamlink as tl
+from teamlink.data.load import _ragged_plain, _ragged_quoted
 from teamlink.errors import MissingExtra
 
 FILES = Path(__file__).parent / "files"
@@ -89,6 +90,21 @@ class TestText:
         assert tl.load(path)["x"].tolist() == values
 
 
+@settings(deadline=None)
+@given(
+    st.integers(1, 4),
+    st.lists(st.integers(0, 5), min_size=1, max_size=12),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.booleans(),
+)
+def test_plain_and_quoted_reading_find_the_same_ragged_line(
+    width: int, fields: list[int], ending: str, closed: bool
+) -> None:
+    lines = [",".join("x" * n) for n in [width, *fields]]
+    text = (ending.join(lines) + ending * closed).encode()
+    assert _ragged_plain(text, ",", width) == _ragged_quoted(text, ",", width)
+
+
 class TestDamagedText:
     @pytest.mark.parametrize(
         ("content", "says"),
@@ -97,6 +113,9 @@ class TestDamagedText:
             ("a,b\n1,2\n3,4,5\n", "line 3 has 3 fields, the header has 2"),
             ("a,b\n1,2,9\n3,4,9\n", "line 2 has 3 fields, the header has 2"),
             ("a,b\n1,2\n\n3,4\n5", "line 5 has 1 field, the header has 2"),
+            ("a,b\n1,2,9\n3\n4,5\n", "line 2 has 3 fields, the header has 2"),
+            ("a,b\n1\n3,4,9\n4,5\n", "line 2 has 1 field, the header has 2"),
+            ("a\n1\n2,3\n", "line 3 has 2 fields, the header has 1"),
             ('a,b\n1,"x,y"\n3\n', "line 3 has 1 field, the header has 2"),
             ('a,b\n1,"x,y"\n3,"cut', "cannot be read|line"),
         ],

@@ -163,6 +163,24 @@ class TestGroupCodes:
 
     @settings(deadline=None)
     @given(
+        st.lists(st.one_of(st.integers(-40, 40), st.integers(-(2**63), 2**63 - 1)), min_size=1),
+    )
+    def test_integers_as_pandas_has_them(self, ids: list[int]) -> None:
+        codes, levels = group_codes(pd.DataFrame({"g": np.array(ids, dtype=np.int64)}), "g")
+        assert levels.tolist() == sorted(set(ids))
+        assert levels.dtype == np.int64
+        assert levels[codes].tolist() == ids
+
+    @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint64])
+    def test_small_and_unsigned_integers(self, dtype: Any) -> None:
+        top = np.iinfo(dtype).max
+        ids = np.array([top, 0, top, 1], dtype=dtype)
+        codes, levels = group_codes(pd.DataFrame({"g": ids}), "g")
+        assert codes.tolist() == [2, 0, 2, 1]
+        assert levels.tolist() == [0, 1, top]
+
+    @settings(deadline=None)
+    @given(
         st.lists(
             st.tuples(
                 st.sampled_from([None, "a", "b", "c"]),

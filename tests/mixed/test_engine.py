@@ -36,15 +36,17 @@ def dense_of(fit: tl.lmm) -> Dense:
 
 CASES = list(
     itertools.product(
-        ["(1 | school)", "(x | school)", "(x + z | school)", "(x + z || school)", "(0 + x | school)",
-         "(1 | school) + (0 + x + z | school)"],
+        ["(1 | school)", "(x | school)", "(x + z | school)", "(x + z || school)",
+         "(0 + x | school)", "(1 | school) + (0 + x + z | school)"],
         [True, False],
         ["y ~ x + w", "y ~ x * w", "y ~ 0 + x"],
     )
 )  # fmt: skip
 
 
-@pytest.fixture(params=CASES, ids=lambda case: f"{case[2]} + {case[0]} {'REML' if case[1] else 'ML'}")
+@pytest.fixture(
+    params=CASES, ids=lambda case: f"{case[2]} + {case[0]} {'REML' if case[1] else 'ML'}"
+)
 def fit(request: pytest.FixtureRequest) -> tl.lmm:
     random, reml, fixed = request.param
     return tl.lmm(f"{fixed} + {random}", sample(3, groups=12), reml=reml)

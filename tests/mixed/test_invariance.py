@@ -109,9 +109,7 @@ def test_uncorrelated_terms_written_apart_or_with_two_bars(seed):
 @given(seeds)
 def test_correlation_never_raises_the_deviance(seed):
     data = draw(seed)
-    assert (
-        tl.lmm(FORMULA, data).deviance <= tl.lmm("y ~ x + z + (x || g)", data).deviance + 1e-7
-    )
+    assert tl.lmm(FORMULA, data).deviance <= tl.lmm("y ~ x + z + (x || g)", data).deviance + 1e-7
 
 
 @common

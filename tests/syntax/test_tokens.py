@@ -78,6 +78,8 @@ def test_a_language_is_its_operators() -> None:
         ("a + `b\\c`", 6, 7, "backslash"),
         ("a + 'b\\n'", 6, 7, "backslash"),
         ("a + `b\x00c`", 4, 9, "control characters"),
+        ("a + 'b\r'", 4, 8, "control characters"),
+        (r"a + 'b\x0a'", 4, 11, "control characters"),
         ("a\x00", 1, 2, "cannot be read"),
         ("2x", 0, 2, "begins with a letter"),
         ("1_000", 0, 2, "begins with a letter"),

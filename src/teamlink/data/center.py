@@ -155,6 +155,14 @@ class Centering:
         (k,), values that were missing in each column, and so in none of the means.
     n_without_group : int
         Rows that had no group id, and so counted in no group mean.
+
+    Examples
+    --------
+    >>> record = Centering.learn({"school": ["a", "a", "b"], "ses": [1, 3, 5]}, "ses", "school")
+    >>> record.groups, record.means
+    (('a', 'b'), ((2.0, 5.0),))
+    >>> record.apply({"school": ["b"], "ses": [4.0]})["ses_cwc"].tolist()
+    [-1.0]
     """
 
     method: Method

@@ -251,13 +251,21 @@ def _ragged_plain(text: bytes, sep: str, width: int) -> tuple[int, int] | None:
     if not len(ends) or ends[-1] != len(raw) - 1:
         ends = np.append(ends, len(raw))
     starts = np.concatenate([[0], ends[:-1] + 1])
-    commas = np.flatnonzero(raw == ord(sep))
-    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
-    blank = ends == starts
+    lengths = ends - starts
+    filled = lengths > 0
     if newline == 10:
-        one = ends - starts == 1
-        blank[one] = raw[starts[one]] == 13
-    bad = np.flatnonzero((fields != width) & ~blank)
+        one = np.flatnonzero(lengths == 1)
+        filled[one] = raw[starts[one]] != 13
+    commas = np.flatnonzero(raw == ord(sep))
+    if len(commas) == int(filled.sum()) * (width - 1):
+        # dealt out in turn, the separators of a whole file fall within their own lines
+        if width == 1:
+            return None
+        dealt = commas.reshape(-1, width - 1)
+        if ((dealt[:, 0] >= starts[filled]) & (dealt[:, -1] < ends[filled])).all():
+            return None
+    fields = np.diff(np.searchsorted(commas, ends), prepend=0) + 1
+    bad = np.flatnonzero((fields != width) & filled)
     return (int(bad[0]) + 1, int(fields[bad[0]])) if len(bad) else None
 
 

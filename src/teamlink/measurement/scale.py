@@ -72,6 +72,16 @@ class SurveyScale:
         Respondents kept (N), schools with a score (J).
     dropped : dict of str to int
         Rows left out, by reason, and schools that lost all their respondents.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> teachers = {"school": [1, 1, 2, 2], "c1": [5, 4, 2, 1], "c2": [5, 5, 1, 2]}
+    >>> scale = tl.survey_scale(teachers, by="school", items=["c1", "c2"], scale=(1, 5))
+    >>> scale.scores["n_respondents"].to_dict()
+    {1: 2, 2: 2}
+    >>> print(scale.summary().splitlines()[0])
+    Survey scale 'score' by school
     """
 
     scores: pd.DataFrame

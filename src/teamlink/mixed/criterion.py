@@ -166,23 +166,23 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     if reml:
         deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
     deviance = np.where(failed, np.inf, deviance)
-    Q = (np.linalg.inv(M_root) @ flat).reshape(V.shape)
+    Q: Array = (np.linalg.inv(M_root) @ flat).reshape(V.shape)
     return Criterion(deviance, M_root, Q, F, nu)
 
 
 def _cholesky(M: Array) -> tuple[Array, Mask]:
     """Roots (R, m, m), and which matrices (R,) have none; those get the identity instead."""
-    failed = np.zeros(len(M), dtype=np.bool_)
+    failed: Mask = np.zeros(len(M), dtype=np.bool_)
+    roots: Array = np.empty_like(M)
     try:
-        return np.linalg.cholesky(M), failed
+        roots[:] = np.linalg.cholesky(M)
     except np.linalg.LinAlgError:
-        roots = np.empty_like(M)
         for i, matrix in enumerate(M):
             try:
                 roots[i] = np.linalg.cholesky(matrix)
             except np.linalg.LinAlgError:
                 roots[i], failed[i] = np.eye(len(matrix)), True
-        return roots, failed
+    return roots, failed
 
 
 def curvature(point: Criterion, reml: bool) -> Curvature:

@@ -116,6 +116,7 @@ def design(text: str, data: Table) -> MixedDesign:
     frame = as_frame(data, formula.variables)
     _check_table(formula, frame)
     frame, dropped = _complete_rows(frame)
+    frame = _numbers_as_numbers(frame, group)
     blocks = [piece for term in formula.random for piece in term.split()]
     fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
     parts = {"response": formula.response, "fixed": fixed}
@@ -123,7 +124,7 @@ def design(text: str, data: Table) -> MixedDesign:
     plain = formula.response in frame.columns
     if plain:
         del parts["response"]
-    coded = encode(parts, frame)
+    coded = encode(parts, frame, formula.text)
     y = numbers(frame, formula.response) if plain else _one_column(coded["response"][0], formula)
     codes, levels = group_codes(frame, group)
     random = tuple(coded[f"random{i}"] for i in range(len(blocks)))
@@ -164,18 +165,19 @@ def _one_factor(formula: Formula) -> tuple[str, ...]:
 
 def _check_table(formula: Formula, frame: pd.DataFrame) -> None:
     """Report everything in the table that no model could use."""
-    called = set(formula.functions)
-    numeric = [formula.response] if formula.response in frame.columns else []
-    finite = [
-        name
-        for name in frame.columns
-        if name not in numeric and pd.api.types.is_float_dtype(frame[name].dtype)
-        and not np.isfinite(frame[name].to_numpy(dtype=float, na_value=0.0).sum())
-        and not called & {"C"}
-    ]  # fmt: skip
     groups = {name for term in formula.random for name in term.group}
-    finite = [name for name in finite if name not in groups]
-    validate(frame, numeric=[*numeric, *finite], groups=[n for n in frame.columns if n in groups])
+    numeric = [formula.response] if formula.response in frame.columns else []
+    with np.errstate(invalid="ignore"):
+        # A sum is finite only if every addend is: most columns are cleared in one pass.
+        numeric += [
+            name
+            for name in frame.columns
+            if name not in groups
+            and pd.api.types.is_float_dtype(frame[name].dtype)
+            and not np.isfinite(numbers(frame, name).sum())
+        ]
+    others = [name for name in frame.columns if name in groups or frame[name].dtype.kind == "O"]
+    validate(frame, numeric=list(dict.fromkeys(numeric)), groups=others)
 
 
 def _complete_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -201,9 +203,21 @@ def _complete_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     warnings.warn(
         f"{int(gone.sum())} of {len(frame)} rows left out because of missing values ({shown})",
         DroppedRows,
-        stacklevel=5,
+        stacklevel=4,
     )
     return kept, dropped
+
+
+def _numbers_as_numbers(frame: pd.DataFrame, groups: tuple[str, ...]) -> pd.DataFrame:
+    """Numbers that a table holds as Python objects would be coded as categories otherwise."""
+    objects = [
+        name
+        for name in frame.columns
+        if name not in groups
+        and frame[name].dtype == object
+        and pd.api.types.infer_dtype(frame[name]) in {"integer", "floating", "decimal"}
+    ]
+    return frame.assign(**{name: numbers(frame, name) for name in objects}) if objects else frame
 
 
 def _one_column(columns: Array, formula: Formula) -> Array:
@@ -229,7 +243,7 @@ def _check_estimable(design: MixedDesign) -> None:
         )
     if J == 1:
         faults.add(
-            f"there is one group only, {design.levels[0]!r}", where,
+            f"there is one group only, {str(design.levels[0])!r}", where,
             "a variance between groups needs several; fit a linear model instead",
         )  # fmt: skip
     elif counts.max() == 1:

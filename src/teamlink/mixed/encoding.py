@@ -7,6 +7,7 @@ The means are learned once, from the rows that the fit uses; prediction reuses t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,11 +36,13 @@ class Encoding:
     text : that part of the formula
     names : one a column
     spec : formulaic's model specification: what was asked and what was learned
+    categories : the values of each variable that is no number
     """
 
     text: str
     names: tuple[str, ...]
     spec: Any
+    categories: Mapping[str, frozenset[Any]]
 
     @property
     def intercept(self) -> int:
@@ -50,6 +53,7 @@ class Encoding:
         """The columns (n, k) for new data, coded as those of the fit."""
         if self.names == ("Intercept",):
             return np.ones((len(frame), 1))
+        self._refuse_new_categories(frame)
         try:
             matrix = self.spec.get_model_matrix(
                 frame, context=_FUNCTIONS, na_action="ignore", output="numpy"
@@ -58,14 +62,30 @@ class Encoding:
             raise DataError(f"new data do not fit the model's {self.text!r}: {error}") from error
         return _as_matrix(matrix, len(frame))
 
+    def _refuse_new_categories(self, frame: pd.DataFrame) -> None:
+        faults = Faults()
+        for name, known in self.categories.items():
+            new = [value for value in frame[name].dropna().unique() if value not in known]
+            if new:
+                shown = ", ".join(repr(value) for value in new[:5])
+                faults.add(
+                    f"the fit has not seen {shown}",
+                    f"column {name!r}",
+                    "leave those rows out, or fit with them",
+                )
+        faults.raise_if_any()
 
-def encode(parts: Mapping[str, str], frame: pd.DataFrame) -> dict[str, tuple[Array, Encoding]]:
+
+def encode(
+    parts: Mapping[str, str], frame: pd.DataFrame, source: str
+) -> dict[str, tuple[Array, Encoding]]:
     """Make the columns of several parts of a formula in one pass over the data.
 
     Parameters
     ----------
     parts : name of the part to its text, such as ``{"fixed": "ses * sector"}``
     frame : the rows to be used, complete
+    source : the formula as the user wrote it, for errors
 
     Returns
     -------
@@ -84,26 +104,34 @@ def encode(parts: Mapping[str, str], frame: pd.DataFrame) -> dict[str, tuple[Arr
     if names:
         texts = tuple(parts[name] for name in names)
         try:
-            matrices = _parsed(names, texts).get_model_matrix(
-                frame, context=_FUNCTIONS, na_action="ignore", output="numpy"
-            )
-        except DataError:
-            raise
+            with np.errstate(all="ignore"):  # what is not finite is reported below, by name
+                matrices = _parsed(names, texts).get_model_matrix(
+                    frame, context=_FUNCTIONS, na_action="ignore", output="numpy"
+                )
         except (FormulaicError, TypeError, ValueError) as error:
-            text = " | ".join(texts)
-            raise FormulaError(
-                f"cannot evaluate: {_first_line(error)}", text, 0, len(text)
-            ) from error
+            raise _explained(error, source) from error
         for name in names:
             matrix = getattr(matrices, name)
             spec = matrix.model_spec
             columns = _as_matrix(matrix, len(frame))
-            done[name] = columns, Encoding(parts[name], tuple(spec.column_names), spec)
+            done[name] = (
+                columns,
+                Encoding(parts[name], tuple(spec.column_names), spec, _categories(spec, frame)),
+            )
     for name in parts:
         if name not in done:
-            done[name] = np.ones((len(frame), 1)), Encoding("1", ("Intercept",), None)
+            done[name] = np.ones((len(frame), 1)), Encoding("1", ("Intercept",), None, {})
     _check_finite(done)
     return done
+
+
+def _categories(spec: Any, frame: pd.DataFrame) -> dict[str, frozenset[Any]]:
+    used = [name for name in map(str, spec.required_variables) if name in frame.columns]
+    return {
+        name: frozenset(frame[name].dropna().unique())
+        for name in used
+        if not pd.api.types.is_numeric_dtype(frame[name].dtype)
+    }
 
 
 @lru_cache(maxsize=256)
@@ -112,8 +140,21 @@ def _parsed(names: tuple[str, ...], texts: tuple[str, ...]) -> Any:
     return formulaic.Formula(**dict(zip(names, texts, strict=True)))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _explained(error: Exception, source: str) -> Exception:
+    """The error of ours behind one of formulaic's, or one that shows the factor in the formula."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DataError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    factor = re.search(r"`(.+?)`", said)
+    place = source.find(factor[1]) if factor else -1
+    if factor is None or place < 0:
+        return FormulaError(f"cannot be evaluated: {said}", source, 0, len(source))
+    reason = re.search(r"\[(?:\w+: )?(.*)\]", said)
+    message = f"{factor[1]} cannot be evaluated: {reason[1] if reason else said}"
+    return FormulaError(message, source, place, place + len(factor[1]))
 
 
 def _as_matrix(matrix: Any, n: int) -> Array:
@@ -125,7 +166,8 @@ def _check_finite(done: Mapping[str, tuple[Array, Encoding]]) -> None:
     faults = Faults()
     for columns, encoding in done.values():
         # A sum is finite only if every addend is: one pass, and nothing of length n is made.
-        sums = columns.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            sums = columns.sum(axis=0)
         for k in np.flatnonzero(~np.isfinite(sums)):
             bad = np.flatnonzero(~np.isfinite(columns[:, k]))
             if bad.size:

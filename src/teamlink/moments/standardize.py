@@ -155,7 +155,9 @@ def response_basis(X: Array, basis: FixedBasis, Y: Array) -> ResponseBasis:
         gram += Q.T @ Q
         cross += Q.T @ y
         square += np.einsum("ir,ir->r", y, y)
-    offset: Array = np.linalg.solve(gram, cross).T if p else np.zeros((R, 0))
+    offset: Array = np.zeros((R, p))
+    if p:
+        offset[:] = np.linalg.solve(gram, cross).T
     rest = square - np.einsum("rp,pr->r", offset, cross)
     spread = np.where(rest > 1e-14 * square, rest, square) / n
     scale: Array = np.sqrt(np.where(spread > 0, spread, 1.0))

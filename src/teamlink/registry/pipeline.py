@@ -84,7 +84,7 @@ def coded(pipeline: Pipeline, frame: pd.DataFrame) -> pd.DataFrame:
     StudyError
         The column is missing, or holds a level that is not stated.
     """
-    new: dict[str, pd.Categorical] = {}
+    new = {}
     for each in pipeline.levels:
         if each.column not in frame:
             remedy = nearest(each.column, frame.columns)
@@ -162,7 +162,7 @@ def read_off(table: pd.DataFrame, term: str, unit: float) -> Array:
     Array
         (R, 5), the numbers named in `FIELDS`.
     """
-    rows = table[table["term"] == coefficient(term, table["term"].unique())]
+    rows = table[table["term"] == coefficient(term, table["term"].unique().tolist())]
     if not rows["converged"].all():
         raise FitError(f"the fit did not converge in {int((~rows['converged']).sum())} responses")
     numbers = rows[list(FIELDS[:-1])].to_numpy(dtype=float)

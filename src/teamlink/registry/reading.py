@@ -12,9 +12,10 @@ A study file is TOML and holds facts only. Its tables:
     `kind = "school-survey"` with the names of construct, backgrounds, prior score, outcomes and
     context; or `kind = "real-data"` with `dataset`.
 `[[population]]`
-    `name`, `value`, `status` ("published", "derived", "assumed"), `source`, `reason`. A survey study
-    has a value for each size (`schools`, `teachers`, `students`, `items`, `points`) and for each
-    parameter of its design; averages such as `students_per_school` may be given and are checked.
+    `name`, `value`, `status` ("published", "derived", "assumed"), `source`, `reason`. A survey
+    study has a value for each size (`schools`, `teachers`, `students`, `items`, `points`) and for
+    each parameter of its design; averages such as `students_per_school` may be given and are
+    checked.
 `[[pipeline.scales]]`, `[[pipeline.context]]`, `[[pipeline.levels]]`, `[[pipeline.models]]`
     Survey items to school scale; student column to school mean; the levels of a categorical
     column, reference first; a formula for each outcome. A formula calls only functions in
@@ -22,7 +23,7 @@ A study file is TOML and holds facts only. Its tables:
 `[[claims]]`
     `id`, `text`, `outcome`, `term`, `direction` ("positive", "negative", "null"), `level`,
     `source`, and for simulated data `effect`, the population value behind it. A null claim needs
-    `planted`, the size of effect that its controls plant.
+    `planted`, the size of effect that its controls plant. `unit` says what the coefficient is per.
 `[[references]]`
     For real data: another program's answer: `program`, `quantity`, `term`, `value`, `tolerance`.
 `estimand`
@@ -139,6 +140,7 @@ _CLAIM = {
     "source": _Key(),
     "effect": _OPTIONAL,
     "planted": _Key(_NUMBER, required=False),
+    "unit": _OPTIONAL,
 }
 _REFERENCE = {
     "program": _Key(),
@@ -176,7 +178,7 @@ def read_study(path: str | Path) -> Study:
 
 
 def parse_study(text: str, where: str = "study") -> Study:
-    """Read and check a study from the text of its file.
+    r"""Read and check a study from the text of its file.
 
     Parameters
     ----------
@@ -196,7 +198,7 @@ def parse_study(text: str, where: str = "study") -> Study:
 
     Examples
     --------
-    >>> parse_study("key = 'x'\\nstatsu = 'ready'", "x.toml")
+    >>> parse_study("key = 'x'\nstatsu = 'ready'", "x.toml")
     Traceback (most recent call last):
     teamlink.errors.StudyError: x.toml has 10 faults:
       1. unknown key 'statsu' (did you mean 'status'?)
@@ -243,7 +245,7 @@ def _checked(
             wanted = " or ".join(k.__name__ for k in kinds)
             faults.add(f"{name!r} is {type(value).__name__}, not {wanted}", where)
         elif key.allowed and value not in key.allowed:
-            faults.add(f"{name}={value!r} is not offered", where, nearest(value, key.allowed))
+            faults.add(f"{name}={value!r} is not offered", where, nearest(str(value), key.allowed))
         elif isinstance(value, str) and key.required and not value.strip():
             faults.add(f"{name!r} is empty", where)
         else:
@@ -354,15 +356,20 @@ def _design(
         given.pop(name, None)
     if None in sizes.values():
         return None
+    counts = {name: int(cast(float, size)) for name, size in sizes.items()}
+    words = {k: _words(entry, k, "design", faults) for k in ("backgrounds", "outcomes", "context")}
     try:
         design = SchoolSurvey(
-            **{name: int(cast(float, size)) for name, size in sizes.items()},
+            schools=counts["schools"],
+            teachers=counts["teachers"],
+            students=counts["students"],
             construct=entry["construct"],
+            items=counts["items"],
+            points=counts["points"],
+            backgrounds=words["backgrounds"],
             prior=entry["prior"],
-            **{
-                k: _words(entry, k, "design", faults)
-                for k in ("backgrounds", "outcomes", "context")
-            },
+            outcomes=words["outcomes"],
+            context=words["context"],
         )
     except DesignError as error:
         faults.found.extend(Fault(f.what, "design", f.remedy) for f in error.faults)

@@ -56,14 +56,20 @@ class Replication:
         """Weigh the replicates of one claim under one scenario."""
         runs = self.runs
         rows = runs[(runs["claim"] == claim) & (runs["scenario"] == scenario)]
-        names = ("estimate", "p_value", "conf_low", "conf_high", "true_value")
-        return weigh(*(rows[n].to_numpy() for n in names), self.replicates)
+        return weigh(
+            estimate=rows["estimate"].to_numpy(),
+            p_value=rows["p_value"].to_numpy(),
+            low=rows["conf_low"].to_numpy(),
+            high=rows["conf_high"].to_numpy(),
+            true_value=rows["true_value"].to_numpy(),
+            replicates=self.replicates,
+        )
 
     @cached_property
     def claims(self) -> pd.DataFrame:
         """One row a claim.
 
-        study, claim, text, outcome, term, published, source, recovered, estimate, conf_low,
+        study, claim, text, outcome, term, unit, published, source, recovered, estimate, conf_low,
         conf_high, effect, true_value, coverage, share_recovered, replicates, failed, verdict,
         holds. For simulated data the estimate is the mean over replicates and its interval that of
         the mean; for real data they are those of the fit. `effect` is the population's (latent)
@@ -88,6 +94,7 @@ class Replication:
             "text": claim.text,
             "outcome": claim.outcome,
             "term": claim.term,
+            "unit": claim.unit,
             "published": claim.direction,
             "source": claim.source,
             "recovered": recovered,
@@ -107,12 +114,12 @@ class Replication:
     def _real_row(self, claim: Claim) -> dict[str, float]:
         assert self.fit is not None
         name = coefficient(claim.term, list(self.fit.params.index))
-        ends = self.fit.conf_int().loc[name]
+        ends = self.fit.conf_int()
         return {
             "estimate": float(self.fit.params[name]),
             "p_value": float(self.fit.pvalues[name]),
-            "conf_low": float(ends["conf_low"]),
-            "conf_high": float(ends["conf_high"]),
+            "conf_low": float(ends["conf_low"][name]),
+            "conf_high": float(ends["conf_high"][name]),
         }
 
     def _true_value(self, claim: str, scenario: str) -> float:

@@ -133,6 +133,7 @@ class Claim:
     source : name of one of the study's sources
     effect : population value behind the claim, for simulated studies
     planted : size of the effect that the controls of a null claim plant
+    unit : what the coefficient is per, in words
     """
 
     id: str
@@ -144,6 +145,7 @@ class Claim:
     source: str
     effect: str = ""
     planted: float = 0.0
+    unit: str = ""
 
     def control_effects(self, value: float) -> tuple[float, float]:
         """Effects of the two controls, where the study's own effect is `value`.

@@ -41,9 +41,9 @@ RULE = (
     "A direction is recovered when more than half of the replicates find it significant (two-sided "
     "5 % level) and the 95 % interval of the mean estimate lies on that side of zero. No more "
     "significant replicates than a true zero would give (99.95 % point of the binomial) is no "
-    "effect; anything between is inconclusive. Reproduced: the recovered direction is the published "
-    "one, and the 95 % intervals cover the true value as often as they should (99.9 % band of the "
-    "binomial). Failed replicates count as not recovered."
+    "effect; anything between is inconclusive. Reproduced: the recovered direction is the "
+    "published one, and the 95 % intervals cover the true value as often as they should (99.9 % "
+    "band of the binomial). Failed replicates count as not recovered."
 )
 """The rule in a few sentences, as reports print it."""
 
@@ -100,12 +100,12 @@ def nominal_band(replicates: int) -> tuple[int, int]:
     Examples
     --------
     >>> nominal_band(200)
-    (2, 22)
+    (2, 21)
     """
     if replicates < 1:
         return 0, 0
-    low, high = stats.binom.ppf([TAIL, 1 - TAIL], replicates, LEVEL)
-    return int(low), int(high)
+    low = stats.binom.ppf(TAIL, replicates, LEVEL)
+    return int(low), int(stats.binom.ppf(1 - TAIL, replicates, LEVEL))
 
 
 def weigh(

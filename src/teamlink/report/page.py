@@ -141,10 +141,11 @@ def _claim(study: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
     source = study["sources"].get(claim["source"], claim["source"])
     simulated = not study["fit"]
     what = "mean estimate" if simulated else "estimate from the data"
+    ends = interval(claim["conf_low"], claim["conf_high"])
     facts = [
         ("published", f"{sign(claim['published'])} {claim['published']}", claim["source"]),
         ("found", f"{sign(claim['recovered'])} {claim['recovered']}", ""),
-        (what, decimals(claim["estimate"]), interval(claim["conf_low"], claim["conf_high"])),
+        (what, decimals(claim["estimate"]), f"{ends} {claim['unit']}"),
         ("true value", decimals(claim["true_value"]), _latent(claim, simulated)),
         ("95 % intervals that hold it", percent(claim["coverage"]), ""),
         ("replicates that recover it", percent(claim["share_recovered"]), ""),

@@ -102,7 +102,9 @@ def caterpillar(
     axes[0].set_yticks(range(len(order)) if few else [])
     if few:
         axes[0].set_yticklabels([str(effects.index[i]) for i in order], fontsize=7)
-    axes[0].set_ylabel(str(effects.index.name or "group"), color=palette.ink)
+    axes[0].set_ylabel(
+        str(effects.index.name if effects.index.name is not None else "group"), color=palette.ink
+    )
     return figure
 
 
@@ -142,7 +144,7 @@ def replicates_plot(
         runs = [r for r in data["runs"] if r["claim"] == claim["claim"]]
         controls = [c for c in data["controls"] if c["claim"] == claim["claim"]]
         labels = ["as the study", *(c["control"] for c in controls)]
-        _claim_panel(ax, runs, labels, claim, palette)
+        _claim_panel(ax, runs, labels, claim, width, palette)
     return figure
 
 
@@ -151,6 +153,7 @@ def _claim_panel(
     runs: Sequence[Mapping[str, Any]],
     labels: Sequence[str],
     claim: Mapping[str, Any],
+    width: float,
     palette: Palette,
 ) -> None:
     everything = [x for run in runs for x in run["estimate"]]
@@ -164,7 +167,7 @@ def _claim_panel(
     for run in runs:
         row = -_SCENARIOS[run["scenario"]]
         colour = palette.accent if row == 0 else palette.muted
-        _dots(ax, run, row, 2 * reach / (15 * ax.figure.get_size_inches()[0]), colour)
+        _dots(ax, run, row, 2 * reach / (15 * width), colour)
         if run["true_value"]:
             truth = float(np.mean(run["true_value"]))
             ax.plot(

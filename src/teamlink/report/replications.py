@@ -32,8 +32,9 @@ def replication_text(data: Mapping[str, Any]) -> str:
     failed = f"{data['failed']} failed" if data["failed"] else "none failed"
     lines = [
         f"{data['study']}: {data['title']}",
-        f"{data['short']}; {data['sizes']}",
-        f"{data['basis']}, {data['replicates']} replicates ({failed}), seed {data['seed']}",
+        f"{data['short']}",
+        f"{data['sizes']}; {data['basis']}",
+        f"{data['replicates']} replicates, {failed}; seed {data['seed']}",
         "",
         *_claim_rows(data["claims"]),
         "",
@@ -59,8 +60,12 @@ def _claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     numeric = [False, False, False, True, True, False]
     table = text_table(head, rows, numeric).split("\n")
-    texts = [line for c in claims for line in _folded(f"{c['claim']}: ", c["text"])]
+    texts = [line for c in claims for line in _folded(f"{c['claim']}: ", _with_unit(c))]
     return [*table, "", *texts]
+
+
+def _with_unit(claim: Mapping[str, Any]) -> str:
+    return f"{claim['text']} ({claim['unit']})" if claim["unit"] else str(claim["text"])
 
 
 def _folded(head: str, text: str) -> list[str]:
@@ -73,14 +78,23 @@ def check_lines(data: Mapping[str, Any]) -> list[str]:
     lines = []
     for claim in data["claims"]:
         covered = percent(claim["coverage"])
-        text = f"95 % intervals hold the true value {decimals(claim['true_value'])} in {covered}"
+        truth = f"the fitted value {decimals(claim['true_value'])}"
+        if not data["fit"]:
+            latent = f"latent effect {decimals(claim['effect'])}"
+            truth = f"the true value {decimals(claim['true_value'])} ({latent})"
+        text = f"95 % intervals hold {truth} in {covered}"
         good = claim["verdict"] != "miscalibrated"
         lines.append(_check(claim["claim"], text, good))
-        for control in data["controls"]:
-            if control["claim"] == claim["claim"]:
-                lines.append(_check("", _control_text(control), control["holds"]))
-    for program in dict.fromkeys(ref["program"] for ref in data["references"]):
-        lines.append(_agreement([r for r in data["references"] if r["program"] == program]))
+        lines += [
+            _check("", _control_text(control), control["holds"])
+            for control in data["controls"]
+            if control["claim"] == claim["claim"]
+        ]
+    programs = dict.fromkeys(ref["program"] for ref in data["references"])
+    lines += [
+        _agreement([r for r in data["references"] if r["program"] == program])
+        for program in programs
+    ]
     return lines
 
 
@@ -88,7 +102,7 @@ def _agreement(references: Sequence[Mapping[str, Any]]) -> str:
     good = [ref["agrees"] for ref in references]
     worst = max(ref["difference"] for ref in references)
     text = f"{sum(good)} of {len(good)} numbers agree with {references[0]['program']}"
-    return _check("", f"{text} (largest relative difference {worst:.0e})", all(good))
+    return _check("", f"{text}, to {worst:.0e} or closer", all(good))
 
 
 def _control_text(control: Mapping[str, Any]) -> str:

@@ -152,8 +152,10 @@ class SchoolSurvey:
             rows.append(Parameter(f"{name}.share", f"share of students with {name}", 0.001, 0.999))
             meaning = f"share of the latent variance of {name} that is the school's disadvantage"
             rows.append(Parameter(f"{name}.segregation", meaning, 0, 0.999))
-        for name in self.backgrounds:
-            rows.append(Parameter(f"{self.prior}.{name}", f"{self.prior} <- {name}, SD"))
+        rows += [
+            Parameter(f"{self.prior}.{name}", f"{self.prior} <- {name}, SD")
+            for name in self.backgrounds
+        ]
         rows.append(Parameter(f"{self.prior}.school_sd", "SD between schools, given background", 0))
         rows.append(Parameter(f"{self.prior}.pupil_sd", "SD within schools, given background", 0))
         return tuple(rows)

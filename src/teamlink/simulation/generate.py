@@ -16,10 +16,10 @@ Model, for school :math:`j`, teacher :math:`t`, item :math:`i`, pupil :math:`p`,
     Y_{opj} &= \delta_o c_j + \beta_o' (a, x)_{pj} + \gamma_o' (\bar a, \bar x)_j
         + u_{oj} + \varepsilon_{opj}
 
-The latent climate :math:`c_j` stays in the `World`; the three files do not hold it. Whoever analyses
-them must aggregate the survey. Draws come in one fixed order that does not depend on the effects
-:math:`\delta, \beta, \gamma`, so that the same seed gives the same schools, teachers, students and
-residuals under any effect.
+The latent climate :math:`c_j` stays in the `World`; the three files do not hold it. Whoever
+analyses them must aggregate the survey. Draws come in one fixed order that does not depend on the
+effects :math:`\delta, \beta, \gamma`, so that the same seed gives the same schools, teachers,
+students and residuals under any effect.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from scipy import special
 from teamlink.errors import DesignError
 from teamlink.simulation.design import SchoolSurvey
 from teamlink.typing import Array, Codes
+
+WIDEST = 3.0
+"""Largest coefficient of variation of the gamma weights; beyond, all but a few would be zero."""
 
 __all__ = ["Tables", "World", "draw", "generate", "spread"]
 
@@ -73,7 +76,7 @@ class World:
     climate: Array
     students_of: Codes
     teachers_of: Codes
-    answers: Array
+    answers: Codes
     background: Array
     prior: Array
     outcomes: Array
@@ -81,8 +84,9 @@ class World:
     def tables(self) -> Tables:
         """Give the three files, without anything latent."""
         design, J = self.design, self.design.schools
-        students = {"school": self.students_of + 1, "student": np.arange(1, design.students + 1)}
-        students |= dict(zip(design.backgrounds, self.background.T, strict=True))
+        ids = np.arange(1, design.students + 1)
+        students: dict[str, Array | Codes] = {"school": self.students_of + 1, "student": ids}
+        students |= dict(zip(design.backgrounds, self.background.T.astype(np.intp), strict=True))
         students[design.prior] = self.prior
         students |= dict(zip(design.outcomes, self.outcomes.T, strict=True))
         teachers = {"school": self.teachers_of + 1, "teacher": np.arange(1, design.teachers + 1)}
@@ -149,9 +153,7 @@ def draw(design: SchoolSurvey, population: Mapping[str, float], rng: np.random.G
     return World(design, climate, students_of, teachers_of, answers, background, prior, outcomes)
 
 
-def spread(
-    total: int, groups: int, cv: float, least: int, rng: np.random.Generator
-) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def spread(total: int, groups: int, cv: float, least: int, rng: np.random.Generator) -> Codes:
     """Share `total` members among groups, unequally, each getting `least` or more.
 
     Parameters
@@ -160,7 +162,8 @@ def spread(
         What is shared, among how many.
     cv : float
         Coefficient of variation of the part above `least`, drawn from a gamma distribution and
-        scaled so that the whole sizes vary by about `cv`; 0 for sizes as equal as can be.
+        scaled so that the whole sizes vary by about `cv`, as far as `least` leaves room; 0 for
+        sizes as equal as can be.
     least : int
         The smallest size.
     rng : numpy.random.Generator
@@ -181,13 +184,14 @@ def spread(
     [3, 3, 3, 2]
     """
     free = total - least * groups
-    part_cv = cv * (total / groups) / (free / groups) if free else 0.0
+    part_cv = min(cv * total / free, WIDEST) if free else 0.0
     weights = rng.gamma(1 / part_cv**2, size=groups) if part_cv > 0 else np.ones(groups)
     ideal = free * weights / weights.sum()
-    sizes = np.floor(ideal).astype(np.intp)
+    sizes: Codes = np.floor(ideal).astype(np.intp)
     rest = free - int(sizes.sum())
     sizes[np.argsort(sizes - ideal, kind="stable")[:rest]] += 1
-    return sizes + least
+    sizes += least
+    return sizes
 
 
 def _memberships(
@@ -205,7 +209,7 @@ def _memberships(
 
 def _survey(
     design: SchoolSurvey, population: Mapping[str, float], climate: Array, rng: np.random.Generator
-) -> Array:
+) -> Codes:
     """Answers (m, items) of teachers whose schools have `climate` (m,)."""
     a, loading = population["survey.agreement"], population["survey.loading"]
     perception = np.sqrt(a) * climate + np.sqrt(1 - a) * rng.standard_normal(len(climate))
@@ -214,7 +218,8 @@ def _survey(
     tendency = loading * perception[:, None] + np.sqrt(1 - loading**2) * noise
     tendency += population["survey.mean"] + (ease if design.items > 1 else 0.0)
     steps = np.arange(design.points - 1) - (design.points - 2) / 2
-    return 1 + np.searchsorted(population["survey.step"] * steps, tendency)
+    answers: Codes = 1 + np.searchsorted(population["survey.step"] * steps, tendency)
+    return answers
 
 
 def _backgrounds(

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from teamlink.errors import OptionError
+from teamlink.fitting.fit import single_thread
 
 __all__ = ["EachAlone", "Failure", "Runs", "run"]
 
@@ -151,7 +151,7 @@ def _one_batch(
     seeds: Sequence[np.random.SeedSequence],
 ) -> Sequence[T | str]:
     rngs = [np.random.default_rng(s) for s in seeds]
-    with threadpool_limits(limits=1):
+    with single_thread().limit(limits=1):
         done = _or_reason(function, rngs)
     if isinstance(done, str):
         return [done] * len(seeds)
@@ -169,15 +169,24 @@ def _or_reason(function: Callable[..., T], argument: object) -> T | str:
         return f"{type(error).__name__}: {error}"
 
 
+def _unseen(done: int) -> None:
+    """Advance a bar that nobody sees."""
+
+
 @contextmanager
 def _progress_bar(total: int, progress: bool | None, label: str) -> Iterator[Callable[[int], None]]:
     wanted = sys.stderr.isatty() if progress is None else progress
     if not wanted:
-        yield lambda done: None
+        yield _unseen
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     bar = Progress(

@@ -53,7 +53,7 @@ class Reader(CallReader):
             operators.append((self._sign() or "+") if operator == "+" else operator)
             operands.append(self._terms(rank + 1))
         if "%in%" in operators:
-            # In R `b %in% a` is the term a:b and binds less tightly; in formulaic it adds a as well.
+            # In R `b %in% a` is a:b, though it binds less tightly; formulaic would add a to it.
             operators = [operator.replace("%in%", ":") for operator in operators]
             operands = [_closed(operand) for operand in operands]
         chain = Chain(tuple(operators), tuple(operands), head.start, operands[-1].end)

@@ -153,10 +153,10 @@ def _scan(text: str, operators: tuple[str, ...]) -> Iterator[Token]:
         if group == "name" and not ascii_only:
             place = _name_end(text, place)
             value = text[start:place]
-        if group == "quoted" and not all(map(_is_printing, value)):
-            raise FormulaError("a name cannot hold control characters", text, start, place)
         if "\\" in value:
             value = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), value)
+        if not value.isprintable() and not all(map(_is_printing, value)):
+            raise FormulaError("control characters cannot be read here", text, start, place)
         if group == "number" and place < size and (text[place].isalnum() or text[place] == "_"):
             message = "a name begins with a letter; put this one in backquotes, or add an operator"
             raise FormulaError(message, text, start, place + 1)
@@ -165,7 +165,7 @@ def _scan(text: str, operators: tuple[str, ...]) -> Iterator[Token]:
 
 
 def _is_printing(char: str) -> bool:
-    return unicodedata.category(char) not in ("Cc", "Zl", "Zp")
+    return unicodedata.category(char) not in ("Cc", "Cs", "Zl", "Zp")
 
 
 def tokenize(text: str, operators: tuple[str, ...]) -> tuple[Token, ...]:
