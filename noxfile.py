@@ -198,12 +198,13 @@ def build(session: nox.Session) -> None:
     (archive,) = (HERE / "dist").glob("teamlink-*.tar.gz")
     check_contents(session, wheel, archive)
 
-    empty = Path(session.create_tmp()) / "empty"
+    scratch = Path(session.create_tmp()).resolve()
+    empty = scratch / "empty"
     session.run("python", "-m", "venv", "--clear", str(empty))
     scripts = empty / ("Scripts" if os.name == "nt" else "bin")
     session.run(str(scripts / "pip"), "install", "--quiet", str(wheel), external=True)
     code = "import teamlink as tl; print(tl.__version__, len(tl.datasets.load('hsb82')))"
-    session.chdir(session.create_tmp())
+    session.chdir(scratch)  # away from the checkout, so that the wheel is what is imported
     session.run(str(scripts / "python"), "-W", "error", "-c", code, external=True)
     session.run(str(scripts / "teamlink"), "studies", external=True)
 

@@ -23,7 +23,11 @@ class Dense:
     codes: NDArray[np.intp]
     reml: bool
 
-    def V(self, Sigma: Array, sigma2: float) -> Array:
+    def V(
+        self,
+        Sigma: Array,
+        sigma2: float,
+    ) -> Array:
         same = self.codes[:, None] == self.codes[None, :]
         return sigma2 * np.eye(len(self.y)) + same * (self.Z @ Sigma @ self.Z.T)
 

@@ -110,7 +110,8 @@ def test_the_outcome_model_is_the_one_stated() -> None:
     beta, *_ = np.linalg.lstsq(X, world.outcomes[:, 0], rcond=None)
     names = ("collaboration", "prior", "frl", "minority", "female", "school_prior", "school_frl")
     wanted = np.array([POPULATION[f"math.{n}"] for n in names])
-    np.testing.assert_allclose(beta[1:], wanted, atol=0.03)
+    # about four standard errors: pupils tell a student's slope, 1,880 schools a school's
+    assert (np.abs(beta[1:] - wanted) < [0.015, 0.02, 0.02, 0.02, 0.02, 0.06, 0.08]).all()
     residual = world.outcomes - X @ np.linalg.lstsq(X, world.outcomes, rcond=None)[0]
     assert 0.3 < np.corrcoef(residual.T)[0, 1] < 0.5
 

@@ -290,12 +290,14 @@ def _read_parquet(file: Path) -> pd.DataFrame:
 
 def _read_statistics(file: Path, kind: str, labels: bool) -> pd.DataFrame:
     pyreadstat = _extra("pyreadstat", file)
+    own = (getattr(pyreadstat, name, OSError) for name in ("ReadstatError", "PyreadstatError"))
+    refusals = (*own, OSError, ValueError)  # older versions have only the first of their own
     options: dict[str, Any] = {}
     if labels:
         options = {"apply_value_formats": True, "formats_as_category": True}
     try:
         frame, meta = getattr(pyreadstat, PYREADSTAT[kind])(str(file), **options)
-    except (pyreadstat.ReadstatError, pyreadstat.PyreadstatError, OSError, ValueError) as error:
+    except refusals as error:
         what = f"not a whole {kind} file: {error}"
         raise _fault(file, what, "fetch the file again, or save it anew") from error
     if kind == ".dta":

@@ -182,25 +182,29 @@ def _on_sphere(g: Array, w: Array, radius: Array) -> Array:
     Where the gradient has no part along the lowest eigenvector (a saddle's crest), the length is
     made up along that eigenvector.
     """
-    size = np.abs(w).max(axis=1) + 1e-300
+    slope = np.sqrt((g * g).sum(axis=1)) / radius
+    size = np.abs(w).max(axis=1) + slope + 1e-300
     bottom = w.argmin(axis=1)
     each = np.arange(len(w))
     low = np.maximum(-w[each, bottom], 0.0)
-    high = low + np.sqrt((g * g).sum(axis=1)) / radius + 1e-10 * size
+    high = low + slope + 1e-10 * size
     mu = low + 1e-10 * size
     least = 1e-12 * size[:, None]
     for _ in range(30):
         shifted = np.maximum(w + mu[:, None], least)
         s = -g / shifted
-        length = np.sqrt((s * s).sum(axis=1)) + 1e-300
-        if bool((np.abs(length - radius) <= 0.1 * radius).all()):
+        length = np.maximum(np.sqrt((s * s).sum(axis=1)), 1e-100 * radius)
+        # Done for each by itself, so that no problem depends on its company.
+        far = np.abs(length - radius) > 0.1 * radius
+        if not far.any():
             break
         outside = length > radius
         low, high = np.where(outside, mu, low), np.where(outside, high, mu)
-        slope = (s * s / shifted).sum(axis=1) / length**3
-        newton = mu + (1 / radius - 1 / length) / np.where(slope > 0, slope, 1.0)
+        rate = (s * s / shifted).sum(axis=1) / length**3
+        newton = mu + (1 / radius - 1 / length) / np.where(rate > 0, rate, 1.0)
         # At the lower end of the bracket with a step still too short, the length cannot be had.
-        mu = np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+        better = np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
+        mu = np.where(far, better, mu)
     missing = np.sqrt(np.maximum(radius**2 - (s * s).sum(axis=1), 0.0))
     short = (w[each, bottom] < 0) & (missing > 0.5 * radius)
     s[each, bottom] += np.where(short, np.where(s[each, bottom] < 0, -missing, missing), 0.0)

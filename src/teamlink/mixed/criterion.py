@@ -162,12 +162,13 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     M[:, p, p] += roots.Wyy
     M_root, failed = _cholesky(M)
     diagonal = np.diagonal(M_root, axis1=1, axis2=2)
-    deviance = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
+    deviance: Array = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
     if reml:
         deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
     deviance = np.where(failed, np.inf, deviance)
-    Q: Array = (np.linalg.inv(M_root) @ flat).reshape(V.shape)
-    return Criterion(deviance, M_root, Q, F, nu)
+    whitened = np.empty_like(flat)
+    np.matmul(np.linalg.inv(M_root), flat, out=whitened)
+    return Criterion(deviance, M_root, whitened.reshape(V.shape), F, nu)
 
 
 def _cholesky(M: Array) -> tuple[Array, Mask]:

@@ -77,7 +77,7 @@ class LinearMixed:
 
     def _constant(self) -> Array:
         """(R,) what the working basis took out of the deviance."""
-        jacobian = -2 * self.fixed.log_det_K if self.reml else 0.0
+        jacobian = -2 * self.fixed.log_det if self.reml else 0.0
         return 2 * self.nu * np.log(self.response.scale) + jacobian
 
     def evaluate(self, theta: Array, index: Codes | None = None) -> Criterion:

@@ -1,7 +1,10 @@
 r"""Random effects of each group, and what prediction needs of them.
 
-Given theta, the random effects of group j have conditional mean ``Sigma Z_j'V_j^-1 (y_j - X_j beta)``
-and, beta known, conditional covariance ``sigma^2 Lambda (I + Lambda'Z_j'Z_j Lambda)^-1 Lambda'``.
+Given theta, the random effects of group j have conditional mean
+``Sigma Z_j'V_j^-1 (y_j - X_j beta)`` and, beta known, conditional covariance
+
+    sigma^2 Lambda (I + Lambda'Z_j'Z_j Lambda)^-1 Lambda'.
+
 Because beta is estimated, the error of ``x'beta + z'b_j`` as an estimate of its true value is
 
     z'(error of b_j given beta) + (x - B_j'z)'(beta_hat - beta),    B_j = Sigma Z_j'V_j^-1 X_j,

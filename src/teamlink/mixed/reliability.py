@@ -61,7 +61,7 @@ def reliability(fit: MixedFit) -> pd.DataFrame:
 
 
 def _sampling_variance(fit: MixedFit) -> tuple[Array, Any]:
-    """(q, J) diagonal of sigma^2 (Z_j'Z_j)^-1 in the units of the data, and which groups have it."""
+    """Diagonal (q, J) of sigma^2 (Z_j'Z_j)^-1 in units of the data, and which groups have it."""
     S, T = fit.model.roots.S, fit.model.random.T
     usable = np.all(np.einsum("aaj->aj", S) > 0, axis=0)
     v = np.full((S.shape[0], S.shape[2]), np.nan)

@@ -1,18 +1,18 @@
 r"""Satterthwaite degrees of freedom, in closed form.
 
-The variance of a contrast, ``v = sigma^2 l'C l`` with ``C = (X'V^-1 X)^-1``, is itself estimated. Its
-own sampling variance by the delta method is ``g'A g``, where g is the derivative of v in the
+The variance of a contrast, ``v = sigma^2 l'C l`` with ``C = (X'V^-1 X)^-1``, is itself estimated.
+Its own sampling variance by the delta method is ``g'A g``, where g is the derivative of v in the
 variance parameters and A twice the inverse Hessian of the deviance in them; then
 
     df = 2 v^2 / (g'A g).
 
-With ``(theta, log sigma^2)`` as the parameters and H the Hessian of the *profiled* deviance in theta,
-eliminating log sigma^2 leaves, with ``rho_i = d log r^2 / d theta_i``,
+With ``(theta, log sigma^2)`` as the parameters and H the Hessian of the *profiled* deviance in
+theta, eliminating log sigma^2 leaves, with ``rho_i = d log r^2 / d theta_i``,
 
     g'A g = 2 (g_theta + v rho)' H^-1 (g_theta + v rho) + 2 v^2 / nu.
 
-At an interior optimum the result does not depend on how the variances are parametrised, so it equals
-lmerTest's. At a boundary the directions in which nothing changes to first order carry no
+At an interior optimum the result does not depend on how the variances are parametrised, so it
+equals lmerTest's. At a boundary the directions in which nothing changes to first order carry no
 information about v (their g and rho are zero) and drop out, as in lmerTest.
 
 References

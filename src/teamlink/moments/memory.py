@@ -91,8 +91,7 @@ def recompute_within(
     This second pass subtracts each row's own projection first. The parameters are those of
     `accumulate`; `roots` come from its result.
     """
-    q, _, J = roots.S.shape
-    p = fixed.kept.size
+    q, p = len(roots.S), fixed.kept.size
     # Coefficients of Z_j that reproduce the projections: S_j' coefficient = Q_j'[X y]
     coefficients = np.concatenate([roots.CX, roots.Cy])  # (m, q, J)
     for a in reversed(range(q)):

@@ -41,7 +41,7 @@ class FixedBasis:
     shift, scale : (p,) what is subtracted from, and divides, each kept column
     inverse_root : (p, p) upper triangular
     K : (p, p) maps working coefficients to coefficients of the kept columns
-    log_det_K : log |det K|, which carries log |X'V^-1 X| back
+    log_det : log |det K|, which carries log |X'V^-1 X| back
     intercept : position of the constant among the kept columns, or -1
     """
 
@@ -50,7 +50,7 @@ class FixedBasis:
     scale: Array
     inverse_root: Array
     K: Array
-    log_det_K: float
+    log_det: float
     intercept: int
 
     def columns(self, X: Array) -> Array:

@@ -185,7 +185,7 @@ def spread(total: int, groups: int, cv: float, least: int, rng: np.random.Genera
     """
     free = total - least * groups
     part_cv = min(cv * total / free, WIDEST) if free else 0.0
-    weights = rng.gamma(1 / part_cv**2, size=groups) if part_cv > 0 else np.ones(groups)
+    weights = rng.gamma(1 / part_cv**2, size=groups) if part_cv > 1e-6 else np.ones(groups)
     ideal = free * weights / weights.sum()
     sizes: Codes = np.floor(ideal).astype(np.intp)
     rest = free - int(sizes.sum())

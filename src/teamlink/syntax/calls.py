@@ -26,6 +26,7 @@ COMPARISONS = ("<", ">", "<=", ">=", "==", "!=")
 BARS = ("|", "||", "|||")
 
 _RANKS = {**dict.fromkeys(COMPARISONS, 0), "+": 1, "-": 1, "*": 2, "/": 2}
+_TAKEN = ("Intercept", "1", ".")
 _TRUTHS_OF_R = ("TRUE", "FALSE")
 _TRUTHS = ("True", "False", "None")
 
@@ -37,8 +38,8 @@ class CallReader(Cursor):
         """Make a variable of a token, in or outside of a call."""
         name, bare = token.value, token.kind is Kind.NAME
         reserved = keyword.iskeyword(name)
-        if name == "Intercept":
-            raise self.fault(token, "'Intercept' is the name of the constant; rename the column")
+        if name.strip() in _TAKEN:
+            raise self.fault(token, f"{name!r} has a meaning of its own; rename the column")
         if bare and reserved and name not in KEYWORDS_AS_NAMES:
             message = f"{name!r} is a word of Python; if it is a column, write `{name}`"
             raise self.fault(token, message)

@@ -378,7 +378,7 @@ def _refuse_confusion(
     for name in variables.values():
         shown = name.name.replace(" ", "")
         product = ":" in shown and set(shown.split(":")) <= factors
-        if shown == "1" or product or shown in {call.replace(" ", "") for call in called}:
+        if product or shown in {call.replace(" ", "") for call in called}:
             message = f"the column {name.name!r} has the name of another term; rename the column"
             raise FormulaError(message, text, name.start, name.end)
 

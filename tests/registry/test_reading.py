@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from teamlink.errors import StudyError
+from teamlink.registry.reading import FORMULA_FUNCTIONS, parse_study, read_study
+from teamlink.simulation.design import SchoolSurvey
+
+
+def faults_of(text: str) -> str:
+    with pytest.raises(StudyError) as caught:
+        parse_study(text, "x.toml")
+    return str(caught.value)
+
+
+def test_goddard_is_what_the_article_says(goddard: str) -> None:
+    study = parse_study(goddard)
+    assert isinstance(study.design, SchoolSurvey)
+    assert (study.design.schools, study.design.teachers, study.design.students) == (47, 452, 2536)
+    assert [(c.id, c.direction, c.source) for c in study.claims] == [
+        ("G07a", "positive", "abstract"),
+        ("G07b", "positive", "abstract"),
+    ]
+
+
+def test_only_what_the_abstract_prints_is_called_published(goddard: str) -> None:
+    study = parse_study(goddard)
+    published = {v.name for v in study.population if v.status == "published"}
+    assert published == {"schools", "teachers", "students"}
+    effects = [v for v in study.population if v.name.endswith(".collaboration")]
+    assert {v.status for v in effects} == {"assumed"}
+    assert all("recalled" in v.reason for v in effects)
+
+
+def test_every_value_and_claim_has_a_described_source_and_a_reason(goddard: str, hsb: str) -> None:
+    for text in (goddard, hsb):
+        study = parse_study(text)
+        assert all(v.source in study.sources and v.reason.strip() for v in study.population)
+        assert all(c.source in study.sources for c in study.claims)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('status = "ready"', 'statsu = "ready"', "unknown key 'statsu' (did you mean 'status'?)"),
+        ('status = "ready"', 'status = "read"', "status='read' is not offered (did you mean"),
+        ('title = "Teacher', 'title = 3 # "', "'title' is int, not str"),
+        ("value = 0.08\n", 'value = "0.08"\n', "'value' is str, not int or float"),
+        ("value = 0.08\n", "value = true\n", "'value' is bool, not int or float"),
+        ('source = "essay"', 'source = ""', "'source' is empty"),
+        ('source = "essay"', 'source = "esay"', "source 'esay' is not described"),
+        ('direction = "positive"', 'direction = "upward"', "direction='upward' is not offered"),
+        ('direction = "positive"', 'direction = "null"', "a null claim needs 'planted'"),
+        ('name = "math.prior"', 'name = "math.piror"', "unknown value 'math.piror' (did you mean"),
+        ('name = "math.prior"', 'name = "math.piror"', "'math.prior' is missing"),
+        ('name = "math.prior"', 'name = "math.frl"', "'math.frl' is given more than once"),
+        ("value = 47\n", "value = 47.5\n", "'schools' is 47.5, not a whole number"),
+        ("value = 9.6\n", "value = 8.6\n", "'teachers_per_school' is 8.6, but teachers/schools"),
+        ("value = 0.85\n", "value = 1.85\n", "'survey.loading' is 1.85, outside 0 .. 1"),
+        ('"collaboration5"]', '"collaboration6"]', "no teacher column 'collaboration6'"),
+        ('column = "frl"', 'column = "flr"', "no student column 'flr' (did you mean 'frl'?)"),
+        ('name = "school_frl"', 'name = "frl"', "'frl' is the name of another column"),
+        ("+ minority + female + sch", "+ minorty + sch", "no column 'minorty' (did you mean"),
+        ('term = "collaboration"', 'term = "colaboration"', "no term 'colaboration'"),
+        ('effect = "math.coll', 'effect = "math.col', "unknown population value 'math.collab"),
+        ('outcome = "math"\nterm', 'outcome = "maths"\nterm', "no model for outcome 'maths'"),
+        ("math ~ collaboration", "math ~ (collaboration", "model math"),
+        ("math ~ collaboration", "reading ~ collaboration", "the formula's outcome is 'reading'"),
+        ("math ~ coll", "math ~ poly(prior, 2) + coll", "function 'poly' may not be called"),
+        ('context = ["prior"', 'context = ["pirор"', "is no student column"),
+        ('url = "https', 'doi = "" # "https', "none of 'doi', 'url' and 'isbn' is given"),
+    ],
+)
+def test_each_fault_is_named(goddard: str, old: str, new: str, message: str) -> None:
+    assert old in goddard
+    if message.startswith("unknown population"):
+        new = new + "X"
+    assert message in faults_of(goddard.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "math ~ I(__import__('os').system('true')) + (1 | school)",
+        "math ~ {prior.__class__} + (1 | school)",
+        "math ~ eval(prior) + (1 | school)",
+        "math ~ np.log(prior) + (1 | school)",
+    ],
+)
+def test_a_formula_is_no_code(goddard: str, formula: str) -> None:
+    line = next(x for x in goddard.splitlines() if x.startswith('formula = "math'))
+    assert "model math" in faults_of(goddard.replace(line, f"formula = {formula!r}"))
+
+
+def test_allowed_functions_are_read(goddard: str) -> None:
+    assert {"within", "between", "log"} <= FORMULA_FUNCTIONS
+    text = goddard.replace("school_prior + school_frl + (1", "within(prior, school) + (1")
+    assert "within(prior, school)" in parse_study(text).pipeline.models[0].formula
+
+
+def test_all_faults_come_at_once(goddard: str) -> None:
+    text = goddard.replace('source = "essay"', 'source = "esay"')
+    text = text.replace('term = "collaboration"', 'term = "colaboration"')
+    text = text.replace("value = 9.6", "value = 8.6")
+    message = faults_of(text)
+    assert message.startswith("x.toml has ")
+    assert "esay" in message
+    assert "colaboration" in message
+    assert "8.6" in message
+
+
+def test_real_data_take_no_generator_values(hsb: str) -> None:
+    text = hsb.replace('name = "students_per_school"', 'name = "math.prior"')
+    assert "unknown value 'math.prior'" in faults_of(text)
+
+
+def test_no_toml(tmp_path: Path) -> None:
+    assert "is no TOML" in faults_of("key = ")
+    with pytest.raises(StudyError, match="cannot be read: No such file"):
+        read_study(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StudyError, match="it is not UTF-8 text"):
+        read_study(tmp_path / "bytes.toml")
+
+
+def test_a_study_file_can_be_read_from_anywhere(tmp_path: Path, goddard: str) -> None:
+    (tmp_path / "mine.toml").write_text(goddard.replace('"goddard-2007"', '"mine"'))
+    assert read_study(tmp_path / "mine.toml").key == "mine"
