@@ -174,7 +174,7 @@ class TestLayers:
     def test_contract_holds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(HOUSE)
         monkeypatch.setattr(sys, "path", [str(HOUSE / "src"), *sys.path])
-        assert lint_imports(config_filename="pyproject.toml", no_cache=True, no_logo=True) == 0
+        assert lint_imports(config_filename="pyproject.toml", no_cache=True) == 0
 
     def test_architecture_page_quotes_the_contract(self) -> None:
         page = (DOCS / "understand" / "architecture.md").read_text(encoding="utf-8")

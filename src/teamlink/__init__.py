@@ -15,6 +15,7 @@ _HOME = {
     "DesignError": "errors",
     "FitError": "errors",
     "FormulaError": "errors",
+    "MissingExtra": "errors",
     "OptionError": "errors",
     "StudyError": "errors",
     "TeamlinkError": "errors",

@@ -31,6 +31,7 @@ KINDS = {
     "agree": "both fit, and the criteria agree to 1e-4",
     "lower": "both fit, and teamlink's criterion is lower by more than 1e-4",
     "peer untrue": "lme4 reports a criterion that is not the criterion at its theta (cancellation)",
+    "both untrue": "neither report is the criterion at its theta; teamlink's theta is the better",
     "rank": "both fit, and a different number of columns of X was kept",
     "peer refuses": "lme4 refuses, teamlink fits",
     "both refuse": "both refuse; teamlink with a typed error",
@@ -85,15 +86,19 @@ def _compare(
     design: Design, answer: Answer, ours: float, theta: np.ndarray, columns: int
 ) -> tuple[str, float, str]:
     true_ours = arbiter.criterion(design, theta)
-    if not abs(ours - true_ours) <= tolerance(true_ours):
-        return "untrue", ours - true_ours, f"reported {ours!r}, at its theta {true_ours!r}"
+    ours_untrue = not abs(ours - true_ours) <= tolerance(true_ours)
     if answer.criterion is None:
-        return "peer refuses", np.nan, answer.error or ""
-    if columns != len(answer.columns):
-        return "rank", ours - answer.criterion, f"{columns} columns, lme4 {len(answer.columns)}"
+        kind = "untrue" if ours_untrue else "peer refuses"
+        return kind, np.nan, answer.error or ""
     amount = ours - answer.criterion
     true_theirs = arbiter.criterion(design, answer.theta)
     theirs_untrue = abs(answer.criterion - true_theirs) > tolerance(true_theirs)
+    if ours_untrue:
+        better = theirs_untrue and true_ours <= true_theirs + tolerance(true_theirs)
+        note = f"{ours:.6f}, in truth {true_ours:.6f}; lme4 {answer.criterion:.6f}, in truth "
+        return "both untrue" if better else "untrue", amount, f"{note}{true_theirs:.6f}"
+    if columns != len(answer.columns):
+        return "rank", amount, f"{columns} columns, lme4 {len(answer.columns)}"
     if theirs_untrue and ours <= true_theirs + tolerance(true_theirs):
         note = f"lme4 reports {answer.criterion:.8f}, at its theta {true_theirs:.8f}"
         return "peer untrue", amount, note

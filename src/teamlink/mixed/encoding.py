@@ -213,6 +213,7 @@ def within(x: Any, group: Any, _state: Any = None) -> Array:
 
 _FUNCTIONS = {
     **TRANSFORMS,
+    "sqrt": np.sqrt,
     "between": stateful_transform(between),
     "within": stateful_transform(within),
 }

@@ -1,0 +1,115 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+import teamlink as tl
+from teamlink.errors import FitError, StudyError
+from teamlink.registry.catalogue import find
+from teamlink.registry.pipeline import FIELDS, analyse, coded, coefficient, prepare, read_off
+from teamlink.registry.replicate import _FromDesign, _scenario_effects, _slope_per_effect
+from teamlink.registry.study import Levels, ModelText, Pipeline
+from teamlink.simulation.generate import draw
+
+STUDY = find("goddard-2007")
+
+
+def test_the_school_scale_is_the_standardised_mean_of_the_teachers_answers() -> None:
+    tables = tl.simulate_study(STUDY, seed=3)
+    prepared = prepare(STUDY.pipeline, tables)
+    items = list(STUDY.pipeline.scales[0].items)
+    by_hand = tables.teachers.groupby("school")[items].mean().mean(axis=1)
+    z = (by_hand - by_hand.mean()) / by_hand.std()
+    expected = z.loc[tables.students["school"]].to_numpy()
+    np.testing.assert_allclose(prepared.frame["collaboration"], expected, rtol=1e-12)
+    assert prepared.units == {"collaboration": pytest.approx(by_hand.std())}
+
+
+def test_context_is_the_school_mean() -> None:
+    tables = tl.simulate_study(STUDY, seed=3)
+    frame = prepare(STUDY.pipeline, tables).frame
+    for name, column in (("school_prior", "prior"), ("school_frl", "frl")):
+        expected = tables.students.groupby("school")[column].transform("mean")
+        np.testing.assert_allclose(frame[name], expected, atol=1e-12)
+
+
+def test_one_call_equals_a_fit_for_each_outcome_and_scenario() -> None:
+    """Refits on a shared design give what `lmm` gives for each outcome alone."""
+    values = STUDY.values
+    effects = _scenario_effects(STUDY, [values[c.effect] for c in STUDY.claims])
+    together = _FromDesign(STUDY, effects)(np.random.default_rng(8))
+    for s, row in enumerate(effects):
+        changed = STUDY.parameters | {c.effect: e for c, e in zip(STUDY.claims, row, strict=True)}
+        tables = draw(STUDY.design, changed, np.random.default_rng(8)).tables()
+        frame = prepare(STUDY.pipeline, tables).frame
+        for c, model in enumerate(STUDY.pipeline.models):
+            fit = tl.lmm(model.formula, frame)
+            alone = [
+                getattr(fit, name)["collaboration"] for name in ("params", "bse", "df", "pvalues")
+            ]
+            # optimisers stop within 1e-6 of the same point; df are the most sensitive
+            np.testing.assert_allclose(together[s, c, :4], alone, rtol=1e-4, atol=1e-7)
+
+
+def test_the_true_slope_is_what_regression_on_the_latent_climate_says() -> None:
+    """An independent route to the estimand: project the climate on what the analyst sees.
+
+    At the population's variances, generalised least squares of c on scale, background and context
+    gives the share of a latent effect that arrives at the scale's slope.
+    """
+    world = draw(STUDY.design.scaled(150), STUDY.parameters, np.random.default_rng(77))
+    tables = world.tables()
+    frame = prepare(STUDY.pipeline, tables).frame
+    J, of = world.design.schools, world.students_of
+    n = np.bincount(of, minlength=J)
+    names = ["collaboration", "prior", "frl", "minority", "female", "school_prior", "school_frl"]
+    X = np.column_stack([np.ones(len(of)), frame[names].to_numpy(dtype=float)])
+    M = np.column_stack([X, world.climate[of]])
+    tau2, sigma2 = 0.09**2 + 0.003, 0.64**2
+    shrink = 1 - np.sqrt(sigma2 / (sigma2 + n * tau2))
+    means = np.column_stack([np.bincount(of, column, J) / n for column in M.T])
+    M = M - (shrink[:, None] * means)[of]
+    slope = np.linalg.lstsq(M[:, :-1], M[:, -1], rcond=None)[0][1]
+    scale = tables.teachers[list(STUDY.design.item_names)].mean(axis=1)
+    sd = scale.groupby(tables.teachers["school"]).mean().std()
+    # both routes have a simulation error near 0.8 %
+    np.testing.assert_allclose(_slope_per_effect(STUDY), slope / sd, rtol=0.03)
+    assert 0.75 < slope < 0.85
+
+
+def test_coefficient_ignores_the_order_of_parts_and_suggests() -> None:
+    assert coefficient("b:a", ["a", "a:b"]) == "a:b"
+    with pytest.raises(StudyError, match="did you mean 'collaboration'"):
+        coefficient("colaboration", ["Intercept", "collaboration"])
+
+
+def test_a_fit_that_did_not_converge_is_a_failure() -> None:
+    table = pd.DataFrame(
+        {"term": ["x", "x"], "converged": [True, False]}
+        | {name: [0.1, 0.2] for name in FIELDS[:-1]}
+    )
+    with pytest.raises(FitError, match="did not converge in 1 responses"):
+        read_off(table, "x", 1.0)
+    assert read_off(table[:1], "x", 2.0).tolist() == [[0.1, 0.1, 0.1, 0.1, 2.0]]
+
+
+def test_levels_are_as_stated() -> None:
+    models = (ModelText("y", "y ~ 1 + (1 | school)"),)
+    frame = pd.DataFrame({"sector": ["Catholic", "Public", None]})
+    pipeline = Pipeline(models, levels=(Levels("sector", ("Public", "Catholic")),))
+    assert list(coded(pipeline, frame)["sector"].cat.categories) == ["Public", "Catholic"]
+    assert coded(pipeline, frame)["sector"].isna().sum() == 1
+    with pytest.raises(StudyError, match="also holds Catholic"):
+        coded(Pipeline(models, levels=(Levels("sector", ("Public",)),)), frame)
+    with pytest.raises(StudyError, match="did you mean 'sector'"):
+        coded(Pipeline(models, levels=(Levels("sectr", ("Public",)),)), frame)
+
+
+def test_analyse_sees_files_only() -> None:
+    """Whatever the climate was, the same files give the same answer."""
+    tables = tl.simulate_study(STUDY, seed=4)
+    once = analyse(STUDY.pipeline, STUDY.claims, [tables])
+    shuffled = tables.teachers.sample(frac=1, random_state=1)
+    again = analyse(
+        STUDY.pipeline, STUDY.claims, [type(tables)(tables.students, shuffled, tables.schools)]
+    )
+    np.testing.assert_allclose(once, again, rtol=1e-9)
