@@ -16,8 +16,7 @@
 # Do students with a better-off home score higher in mathematics, is that the home or the school
 # they meet there, and does the answer differ between public and Catholic schools? These are the
 # questions of the textbook example of hierarchical linear models (Raudenbush & Bryk 2002), and
-# the data ship with teamlink. Naming the public schools first makes them the reference, as in the
-# textbook.
+# the data ship with teamlink.
 
 # %%
 import matplotlib.pyplot as plt
@@ -27,7 +26,6 @@ import pandas as pd
 import teamlink as tl
 
 students = tl.datasets.load("hsb82")
-students["sector"] = pd.Categorical(students["sector"], ["Public", "Catholic"])
 students[["school", "sector", "size", "mathach", "ses", "female", "minority"]].head()
 
 # %% [markdown]

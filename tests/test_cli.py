@@ -69,7 +69,7 @@ def test_json_does_not_depend_on_jobs(tmp_path: Path) -> None:
         (["replicate", "godard-2007"], "did you mean 'goddard-2007'"),
         (["replicate", "none.toml"], "cannot be read"),
         (["replicate", "--replicates", "1"], "at least 2 are needed"),
-        (["replicate", "--replicates", "many"], "not a valid int"),
+        (["replicate", "--replicates", "many"], "Invalid value"),
         (["replicate", "--jobs", "0"], "jobs=0"),
         (["replicate", "--json", "no/such/folder/x.json"], "cannot be written"),
         (["replicate", "--bogus"], "No such option"),

@@ -89,9 +89,9 @@ def test_a_study_without_effect_is_not_detected(changed: Changed) -> None:
 
 
 def test_a_weak_effect_is_inconclusive(changed: Changed) -> None:
-    again = replicate(changed({"math.collaboration": 0.05}), replicates=80)
+    again = replicate(changed({"math.collaboration": 0.035}), replicates=80)
     row = again.claims.iloc[0]
-    assert 0.2 < row["share_recovered"] < 0.5
+    assert 0.12 < row["share_recovered"] < 0.5
     assert row["verdict"] == "inconclusive"
     assert not again.ok
 

@@ -14,10 +14,13 @@ import numpy as np
 from teamlink.errors import DesignError, FitError
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Model
-from teamlink.mixed.covariance import RandomBasis, RandomStructure, lower_factor, random_basis
+from teamlink.mixed.boundary import leave_saddles, singular, snap
+from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
 from teamlink.mixed.design import MixedDesign
+from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.smallsample import satterthwaite
+from teamlink.mixed.starts import even_factor, moment_factors
 from teamlink.moments.crossproducts import GroupRoots, group_roots
 from teamlink.moments.memory import accumulate, recompute_within
 from teamlink.moments.standardize import FixedBasis, ResponseBasis, fixed_basis, response_basis
@@ -25,14 +28,8 @@ from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["LinearMixed", "bind"]
 
-_SNAP = 1e-4
-"""Standardised random-effect standard deviations below this, relative to sigma, are tried at 0."""
-
 _LITTLE = 1e-4
 """Where a sum of squares is a smaller share of what it is a difference of, digits get lost."""
-
-_INDIFFERENT = 1e-9
-"""A change of the deviance below this is no reason to leave the boundary, nor to stay off it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,11 @@ class LinearMixed:
     def names(self) -> tuple[str, ...]:
         """Names of the p fixed effects that are estimated."""
         return tuple(self.design.x_names[i] for i in self.fixed.kept)
+
+    @property
+    def fixed_columns(self) -> Array:
+        """(n, p) columns of X that are estimated."""
+        return self.design.X[:, self.fixed.kept]
 
     @property
     def nu(self) -> int:
@@ -116,89 +118,23 @@ class LinearMixed:
 
     def starts(self) -> Array:
         """Two starting points a response, (2, R, k): by moments, and at even reliability."""
-        roots, q = self.roots, self.structure.q
-        ZtZ = np.einsum("acj,bcj->abj", roots.S, roots.S)
-        even = _even_factor(roots)
-        moment = np.stack([self._moment_factor(ZtZ, r) for r in range(roots.responses)])
-        both = np.stack([moment, np.broadcast_to(even, (roots.responses, q, q))])
-        return self.structure.parameters(both)
-
-    def _moment_factor(self, ZtZ: Array, r: int) -> Array:
-        """Lambda (q, q) from the spread of Z'(residual) over groups, made positive definite.
-
-        E[Z'e e'Z] is sigma^2 (Z'Z + Z'Z Sigma Z'Z), up to the estimation of beta: linear in Sigma.
-        """
-        roots, q = self.roots, self.structure.q
-        freedom = max(roots.n - roots.rank, 1)
-        sigma2 = max(float(roots.Wyy[r]) / freedom, 1e-12)
-        c = np.einsum("abj,bj->aj", roots.S, roots.Cy[r])
-        weight = 1 / np.maximum(np.einsum("aaj->j", ZtZ), 1e-12) ** 2
-        right = np.einsum("aj,bj,j->ab", c, c, weight) / sigma2 - ZtZ @ weight
-        left = np.einsum("abj,cdj,j->acbd", ZtZ, ZtZ, weight).reshape(q * q, q * q)
-        Sigma = np.linalg.lstsq(left, right.ravel(), rcond=1e-10)[0].reshape(q, q)
-        result = np.zeros((q, q))
-        for block in self.structure.slices:
-            w, U = np.linalg.eigh((Sigma[block, block] + Sigma[block, block].T) / 2)
-            floor = max(0.05 * w[-1], 1e-3)
-            result[block, block] = lower_factor(U * np.sqrt(np.maximum(w, floor)))
-        return result
+        even = np.broadcast_to(
+            even_factor(self.roots), (self.roots.responses, *2 * (self.structure.q,))
+        )
+        moments = moment_factors(self.roots, self.structure)
+        return self.structure.parameters(np.stack([moments, even]))
 
     def settle(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
         """Put vanishing variances at exactly zero; leave a zero that the score says is too small.
 
-        Zero is stationary in theta whatever the data say, so the test is made in Sigma: at a
-        minimum over positive semi-definite matrices the score matrix has no negative eigenvalue.
+        Returns the points (A, k) and which of them (A,) have to be optimised again.
         """
-        Lambda = self.structure.canonical(self.structure.factor(theta))
-        here = self.evaluate(self.structure.parameters(Lambda), index).deviance
-        for block in self.structure.slices:
-            U, s, _ = np.linalg.svd(Lambda[:, block, block])
-            short = (s < _SNAP) & (s > 0)
-            touched = np.flatnonzero(short.any(axis=1))
-            if not touched.size:
-                continue
-            trial = Lambda[touched]
-            kept = np.where(short[touched], 0.0, s[touched])
-            trial[:, block, block] = lower_factor(U[touched] * kept[:, None, :])
-            there = self.evaluate(self.structure.parameters(trial), index[touched]).deviance
-            good = there <= here[touched] + _INDIFFERENT
-            Lambda[touched[good]] = trial[good]
-            here[touched[good]] = there[good]
-        theta = self.structure.parameters(Lambda)
-        return self._leave_saddles(theta, index)
-
-    def _leave_saddles(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
-        """Step off the boundary along the lowest eigenvector of the score, where it is negative."""
-        again = np.zeros(len(theta), dtype=np.bool_)
-        edge = np.flatnonzero(self.on_boundary(theta))
-        if not edge.size:
-            return theta, again
-        slopes = curvature(self.evaluate(theta[edge], index[edge]), self.reml)
-        Lambda = self.structure.factor(theta)
-        for block in self.structure.slices:
-            w, U = np.linalg.eigh(slopes.score[:, block, block])
-            v = np.zeros((edge.size, self.structure.q))
-            v[:, block] = U[:, :, 0]
-            D = (v[:, :, None] * v[:, None, :])[:, None]
-            bend = slopes.second(D, D)[:, 0, 0]
-            slope = w[:, 0]
-            length = np.where(bend > 0, -slope / np.where(bend > 0, bend, 1.0), 1.0)
-            leave = (slope < 0) & (-slope * length > 2 * _INDIFFERENT)
-            for i in np.flatnonzero(leave):
-                step = np.sqrt(length[i]) * v[i, block, None]
-                wide = np.concatenate([Lambda[edge[i], block, block], step], axis=1)
-                Lambda[edge[i], block, block] = lower_factor(wide)
-            again[edge[leave]] = True
-        return self.structure.parameters(Lambda), again
+        settled = snap(theta, index, self.structure, self.evaluate)
+        return leave_saddles(settled, index, self.structure, self.evaluate, self.reml)
 
     def on_boundary(self, theta: Array) -> Mask:
         """Which points (A,) have a variance of zero or a perfect correlation."""
-        Lambda = self.structure.factor(theta)
-        singular = np.zeros(len(theta), dtype=np.bool_)
-        for block in self.structure.slices:
-            s = np.linalg.svd(Lambda[:, block, block], compute_uv=False)
-            singular |= s[:, -1] <= 1e-6 * np.maximum(s[:, 0], 1e-2)
-        return singular
+        return singular(self.structure.factor(theta), self.structure)
 
     def relative_factor(self, theta: Array) -> Array:
         """Lambda (A, q, q) of the random effects as written, from working theta (A, k)."""
@@ -250,35 +186,16 @@ class LinearMixed:
         """Why the two criteria must not be set side by side; None where they may."""
         if not isinstance(other, LinearMixed):
             return f"one is a linear mixed model, the other a {type(other).__name__}"
-        mine, theirs = self.design, other.design
-        if mine.n != theirs.n:
-            return f"they use {mine.n} and {theirs.n} rows; fit both to the rows that both can use"
-        if not np.array_equal(mine.y, theirs.y):
-            return "they have different responses, or the same rows in another order"
         if self.reml != other.reml:
             return "one is fitted by REML, the other by ML"
-        if self.reml and not _same_columns(
-            mine.X[:, self.fixed.kept], theirs.X[:, other.fixed.kept]
-        ):
-            return (
-                "REML criteria of models with different fixed effects are not comparable; "
-                "fit both with reml=False"
-            )
-        return None
+        mine, theirs = self.fixed_columns, other.fixed_columns
+        return why_incomparable(self.design, other.design, mine, theirs, self.reml)
 
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
         if not isinstance(other, LinearMixed):
             return "they are models of different kinds"
-        if not _spans(other.design.X[:, other.fixed.kept], self.design.X[:, self.fixed.kept]):
-            return "the fixed effects of the smaller are not among those of the larger"
-        if not np.array_equal(self.design.codes, other.design.codes):
-            return "they group the rows differently"
-        for block in self.structure.slices:
-            mine = self.design.Z[:, block]
-            if not any(_spans(other.design.Z[:, b], mine) for b in other.structure.slices):
-                return "the random effects of the smaller are not among those of the larger"
-        return None
+        return why_not_nested(self.design, other.design, self.fixed_columns, other.fixed_columns)
 
     def simulate(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
         """Responses (rows, n) drawn from the model at theta (k,) and its own estimates."""
@@ -287,7 +204,7 @@ class LinearMixed:
         sigma = float(np.sqrt(self.sigma2(theta[None])[0]))
         Lambda = self.relative_factor(theta[None])[0]
         b = sigma * Lambda @ rng.standard_normal((n, Lambda.shape[1], design.n_groups))
-        y = np.repeat((design.X[:, self.fixed.kept] @ values)[:, None], n, axis=1)
+        y = np.repeat((self.fixed_columns @ values)[:, None], n, axis=1)
         for a in range(design.Z.shape[1]):
             y += design.Z[:, a : a + 1] * b[:, a, :].T[design.codes]
         return y + sigma * rng.standard_normal(y.shape)
@@ -327,7 +244,7 @@ def bind(
         return roots
 
     roots = statistics(response)
-    wide = np.repeat(1e3 * _even_factor(roots)[None], roots.responses, axis=0)
+    wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
     point = criterion(roots, wide, reml)
     if (point.r2 < _LITTLE * roots.Wyy).any():
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
@@ -350,24 +267,3 @@ def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
             f"{which}: there is no residual variance to estimate (is the response a function of a "
             "predictor, or constant within groups?)"
         )
-
-
-def _even_factor(roots: GroupRoots) -> Array:
-    """Lambda (q, q) at which an average group's own estimate has a reliability of one half."""
-    size = np.square(roots.S).sum(axis=(1, 2)) / roots.S.shape[2]
-    return np.diag(1 / np.sqrt(np.maximum(size, 1e-12)))
-
-
-def _same_columns(one: Array, two: Array) -> bool:
-    """Whether two sets of columns are equal, in whatever order."""
-    if one.shape != two.shape:
-        return False
-    return np.array_equal(one[:, np.lexsort(one[:64])], two[:, np.lexsort(two[:64])])
-
-
-def _spans(columns: Array, others: Array) -> bool:
-    """Whether every one of `others` (n, k) is a linear combination of `columns` (n, p)."""
-    size = np.linalg.norm(columns, axis=0)
-    scaled = columns / np.where(size > 0, size, 1.0)
-    rest = others - scaled @ np.linalg.lstsq(scaled, others, rcond=None)[0]
-    return bool((np.linalg.norm(rest, axis=0) <= 1e-8 * np.linalg.norm(others, axis=0)).all())

@@ -38,7 +38,7 @@ def replication_text(data: Mapping[str, Any]) -> str:
         "",
         *_claim_rows(data["claims"]),
         "",
-        *check_lines(data),
+        *(part for line in check_lines(data) for part in _folded("", line, indent=10)),
     ]
     if data["fit"]:
         lines += ["", *_fit_lines(data)]
@@ -68,9 +68,14 @@ def _with_unit(claim: Mapping[str, Any]) -> str:
     return f"{claim['text']} ({claim['unit']})" if claim["unit"] else str(claim["text"])
 
 
-def _folded(head: str, text: str) -> list[str]:
-    width = WIDTH - len(INDENT)
-    return textwrap.wrap(head + text, width, subsequent_indent=" " * len(head)) or [head]
+def _folded(head: str, text: str, indent: int | None = None) -> list[str]:
+    """Fold a line, later lines indented below the text, without touching spaces inside it."""
+    return textwrap.wrap(
+        head + text,
+        WIDTH - len(INDENT),
+        subsequent_indent=" " * (len(head) if indent is None else indent),
+        break_on_hyphens=False,
+    )
 
 
 def check_lines(data: Mapping[str, Any]) -> list[str]:
@@ -80,7 +85,7 @@ def check_lines(data: Mapping[str, Any]) -> list[str]:
         covered = percent(claim["coverage"])
         truth = f"the fitted value {decimals(claim['true_value'])}"
         if not data["fit"]:
-            latent = f"latent effect {decimals(claim['effect'])}"
+            latent = f"latent {decimals(claim['effect'])}"
             truth = f"the true value {decimals(claim['true_value'])} ({latent})"
         text = f"95 % intervals hold {truth} in {covered}"
         good = claim["verdict"] != "miscalibrated"
