@@ -51,19 +51,14 @@ class Problem:
 
 
 def hsb() -> pd.DataFrame:
-    """High School & Beyond; text columns, so that every engine codes them alike."""
-    data = tl.datasets.load("hsb82")[["school", "mathach", "meanses", "cses", "sector"]].copy()
-    for name in ("school", "sector"):
-        data[name] = data[name].astype(str).astype(object)
-    return data
+    """High School & Beyond, as it ships with teamlink."""
+    data = tl.datasets.load("hsb82")
+    return data[["school", "mathach", "meanses", "cses", "sector"]].copy()
 
 
 def reference_table(name: str) -> pd.DataFrame:
     """Read a table of the reference fixtures."""
-    data = pd.read_csv(REFERENCE / f"{name}.csv")
-    for column in data.columns[~data.dtypes.map(pd.api.types.is_numeric_dtype)]:
-        data[column] = data[column].astype(object)
-    return data
+    return pd.read_csv(REFERENCE / f"{name}.csv")
 
 
 def million() -> pd.DataFrame:

@@ -56,6 +56,8 @@ def test_every_value_and_claim_has_a_described_source_and_a_reason(goddard: str,
         ('name = "math.prior"', 'name = "math.frl"', "'math.frl' is given more than once"),
         ("value = 47\n", "value = 47.5\n", "'schools' is 47.5, not a whole number"),
         ("value = 9.6\n", "value = 8.6\n", "'teachers_per_school' is 8.6, but teachers/schools"),
+        ("value = 47\n", "value = inf\n", "'value' is inf, not a finite number"),
+        ("value = 0.7\n", "value = nan\n", "'value' is nan, not a finite number"),
         ("value = 0.85\n", "value = 1.85\n", "'survey.loading' is 1.85, outside 0 .. 1"),
         ('"collaboration5"]', '"collaboration6"]', "no teacher column 'collaboration6'"),
         ('column = "frl"', 'column = "flr"', "no student column 'flr' (did you mean 'frl'?)"),
@@ -112,6 +114,15 @@ def test_real_data_take_no_generator_values(hsb: str) -> None:
     assert "unknown value 'math.prior'" in faults_of(text)
 
 
+def test_what_a_kind_of_study_does_not_have_is_refused(goddard: str, hsb: str) -> None:
+    context = '[[pipeline.context]]\nname = "m"\ncolumn = "ses"\n'
+    assert "'context' is for simulated files" in faults_of(f"{hsb}\n{context}")
+    model = '[[pipeline.models]]\noutcome = "ses"\nformula = "ses ~ 1 + (1 | school)"\n'
+    assert "2 models; real data take exactly one" in faults_of(f"{hsb}\n{model}")
+    reference = "[[references]]" + hsb.split("[[references]]")[1]
+    assert "'references' are for real data" in faults_of(f"{goddard}\n{reference}")
+
+
 def test_no_toml(tmp_path: Path) -> None:
     assert "is no TOML" in faults_of("key = ")
     with pytest.raises(StudyError, match="cannot be read: No such file"):
@@ -124,3 +135,24 @@ def test_no_toml(tmp_path: Path) -> None:
 def test_a_study_file_can_be_read_from_anywhere(tmp_path: Path, goddard: str) -> None:
     (tmp_path / "mine.toml").write_text(goddard.replace('"goddard-2007"', '"mine"'))
     assert read_study(tmp_path / "mine.toml").key == "mine"
+
+
+@pytest.mark.parametrize("key", ["goddard", "hsb"])
+def test_no_damage_to_a_file_ends_in_another_error(
+    key: str, request: pytest.FixtureRequest
+) -> None:
+    """Every line left out, and every value of another type: a study or a `StudyError`."""
+    lines = request.getfixturevalue(key).splitlines()
+    refused = 0
+    for i, line in enumerate(lines):
+        name, mark, _ = line.partition(" = ")
+        others = [
+            "",
+            *(f"{name} = {v}" for v in ("[]", "[1]", "{}", "1", "-1", "''", "'x'") if mark),
+        ]
+        for other in others:
+            try:
+                parse_study("\n".join([*lines[:i], other, *lines[i + 1 :]]))
+            except StudyError:
+                refused += 1
+    assert refused > 2 * len(lines)

@@ -26,6 +26,10 @@ _ROUNDS = 6
 """How often a replicate may be sent back from a saddle; each time the deviance falls."""
 
 
+_SAME_MINIMUM = 1e-6
+"""Deviances closer than this are of the same minimum."""
+
+
 @cache
 def single_thread() -> ThreadpoolController:
     """Controller of the numerical libraries' threads: small blocks run faster on one."""
@@ -140,7 +144,7 @@ class Solution:
     deviance : (R,)
     converged, boundary : (R,) bool
     iterations : (R,) Newton steps over all starts
-    starts : number of starting points
+    starts : (R,) number of starting points
     gradient, decrement, curvature : (R,) what `Convergence` reports
     """
 
@@ -149,7 +153,7 @@ class Solution:
     converged: Mask
     boundary: Mask
     iterations: Codes
-    starts: int
+    starts: Codes
     gradient: Array
     decrement: Array
     curvature: Array
@@ -170,7 +174,7 @@ class Solution:
             converged,
             boundary,
             int(self.iterations[i]),
-            self.starts,
+            int(self.starts[i]),
             float(self.gradient[i]),
             float(self.decrement[i]),
             float(self.curvature[i]),
@@ -180,6 +184,8 @@ class Solution:
 
 def solve(model: Model) -> Solution:
     """Find the minimum of the deviance for every response of a model.
+
+    A response whose starting points lead to different minima is tried from further ones.
 
     Parameters
     ----------
@@ -193,26 +199,34 @@ def solve(model: Model) -> Solution:
     S, R, k = starts.shape
     index = np.tile(np.arange(R), S)
     with single_thread().limit(limits=1):
-        optimum, iterations = _descend(model, starts.reshape(S * R, k), index)
-        best = optimum.derivatives.value.reshape(S, R).argmin(axis=0) * R + np.arange(R)
-    hessian = optimum.derivatives.hessian[best]
-    theta = optimum.theta[best]
+        found = _descend(model, starts.reshape(S * R, k), index)
+        minima = found.derivatives.value.reshape(S, R)
+        torn = np.flatnonzero(minima.max(axis=0) > minima.min(axis=0) + _SAME_MINIMUM)
+        if torn.size:
+            more = model.further_starts()[:, torn]
+            again = np.tile(torn, len(more))
+            found = _joined(found, _descend(model, more.reshape(-1, k), again))
+            index = np.concatenate([index, again])
+        # Of two points of the same minimum, the one that is sure of it.
+        rank = found.derivatives.value + np.where(found.converged, 0.0, _SAME_MINIMUM)
+        best = np.lexsort((rank, index))
+        best = best[np.searchsorted(index[best], np.arange(R))]
+        theta = found.theta[best]
+        edge = model.on_boundary(theta) if isinstance(model, Settles) else np.zeros(R, np.bool_)
     return Solution(
         theta=theta,
-        deviance=optimum.derivatives.value[best],
-        converged=optimum.converged[best],
-        boundary=(
-            model.on_boundary(theta) if isinstance(model, Settles) else np.zeros(R, dtype=bool)
-        ),
-        iterations=iterations.reshape(S, R).sum(axis=0),
-        starts=S,
-        gradient=np.abs(optimum.derivatives.gradient[best]).max(axis=1, initial=0.0),
-        decrement=optimum.decrement[best],
-        curvature=np.linalg.eigvalsh(hessian)[:, 0] if k else np.zeros(R),
+        deviance=found.derivatives.value[best],
+        converged=found.converged[best],
+        boundary=edge,
+        iterations=np.bincount(index, found.iterations, R).astype(np.intp),
+        starts=np.bincount(index, minlength=R),
+        gradient=np.abs(found.derivatives.gradient[best]).max(axis=1, initial=0.0),
+        decrement=found.decrement[best],
+        curvature=np.asarray(np.linalg.eigvalsh(found.derivatives.hessian[best])[:, 0], float),
     )
 
 
-def _descend(model: Model, start: Array, index: Codes) -> tuple[Optimum, Codes]:
+def _descend(model: Model, start: Array, index: Codes) -> Optimum:
     """Minimise, settle on the boundary or leave it, until nothing moves."""
 
     def objective(of: Codes) -> Callable[[Array, Codes], Derivatives]:
@@ -220,11 +234,10 @@ def _descend(model: Model, start: Array, index: Codes) -> tuple[Optimum, Codes]:
 
     todo = np.arange(len(start))
     optimum = minimize(objective(todo), start)
-    iterations = optimum.iterations.copy()
     if not isinstance(model, Settles):
-        return optimum, iterations
+        return optimum
     theta, converged = optimum.theta.copy(), optimum.converged.copy()
-    decrement = optimum.decrement.copy()
+    decrement, iterations = optimum.decrement.copy(), optimum.iterations.copy()
     for _ in range(_ROUNDS):
         settled, again = model.settle(theta[todo], index[todo])
         theta[todo] = settled
@@ -235,5 +248,21 @@ def _descend(model: Model, start: Array, index: Codes) -> tuple[Optimum, Codes]:
         theta[todo], converged[todo] = more.theta, more.converged
         decrement[todo] = more.decrement
         iterations[todo] += more.iterations
-    final = model.deviance(theta, index)
-    return Optimum(theta, final, decrement, iterations, converged), iterations
+    converged[todo] = False  # still leaving saddles after all these rounds
+    return Optimum(theta, model.deviance(theta, index), decrement, iterations, converged)
+
+
+def _joined(one: Optimum, two: Optimum) -> Optimum:
+    """Two batches as one."""
+    first, second = one.derivatives, two.derivatives
+    return Optimum(
+        np.concatenate([one.theta, two.theta]),
+        Derivatives(
+            np.concatenate([first.value, second.value]),
+            np.concatenate([first.gradient, second.gradient]),
+            np.concatenate([first.hessian, second.hessian]),
+        ),
+        np.concatenate([one.decrement, two.decrement]),
+        np.concatenate([one.iterations, two.iterations]),
+        np.concatenate([one.converged, two.converged]),
+    )

@@ -48,6 +48,10 @@ class Model(Protocol):
         """Starting points (S, R, k), S of them for each of R responses."""
         ...
 
+    def further_starts(self) -> Array:
+        """More of them (T, R, k), for responses where those of `starts` end in different minima."""
+        ...
+
     def deviance(self, theta: Array, index: Codes | None = None) -> Derivatives:
         """Minus twice the log-likelihood with all constants; a pure function.
 

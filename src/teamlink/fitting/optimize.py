@@ -105,15 +105,15 @@ def minimize(
     R, k = start.shape
     theta = start.copy()
     everyone = np.arange(R)
-    here = objective(theta, everyone)
+    here = _checked(objective(theta, everyone))
     value, gradient, hessian = here.value.copy(), here.gradient.copy(), here.hessian.copy()
     radii = np.full(R, radius)
     iterations = np.zeros(R, dtype=np.intp)
     converged = np.zeros(R, dtype=bool)
     decrement = np.full(R, np.inf)
-    active = everyone if k else everyone[:0]
     if not k:
         return Optimum(theta, here, np.zeros(R), iterations, ~converged)
+    active = everyone[np.isfinite(value)]
     while active.size:
         # The ball is measured in theta where that is small, and relative to it where it is large.
         unit = np.maximum(1.0, np.abs(theta[active]))
@@ -128,10 +128,9 @@ def minimize(
         # On a ridge the step ends on the sphere, yet nothing is to be had within a wide one.
         last = little & (newton | (radii[active] >= 0.1))
         trial = theta[active] + step * unit
-        there = objective(trial, active)
+        there = _checked(objective(trial, active))
         iterations[active] += 1
-        with np.errstate(invalid="ignore"):  # infinite where nothing can be evaluated
-            gain = value[active] - there.value
+        gain = value[active] - there.value
         # Where the promise is lost in rounding the gain cannot judge the step; the model can.
         ratio = np.where(np.isfinite(gain), (gain + noise) / (promise + noise), -1.0)
         accept = ratio > 1e-4
@@ -152,6 +151,23 @@ def minimize(
         converged[active[last]] = True
         active = active[~(last | stuck | (iterations[active] >= max_iterations))]
     return Optimum(theta, Derivatives(value, gradient, hessian), decrement, iterations, converged)
+
+
+def _checked(there: Derivatives) -> Derivatives:
+    """The same, infinitely bad where any part of it is not finite."""
+    k = there.gradient.shape[1]
+    whole = (
+        np.isfinite(there.value)
+        & np.isfinite(there.gradient).all(axis=1)
+        & np.isfinite(there.hessian).all(axis=(1, 2))
+    )
+    if whole.all():
+        return there
+    return Derivatives(
+        np.where(whole, there.value, np.inf),
+        np.where(whole[:, None], there.gradient, 0.0),
+        np.where(whole[:, None, None], there.hessian, np.eye(k)),
+    )
 
 
 def _step(gradient: Array, hessian: Array, radius: Array) -> tuple[Array, Array, Mask]:

@@ -20,7 +20,7 @@ from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature,
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.smallsample import satterthwaite
-from teamlink.mixed.starts import even_factor, moment_factors
+from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
 from teamlink.moments.crossproducts import GroupRoots, group_roots
 from teamlink.moments.memory import accumulate, recompute_within
 from teamlink.moments.standardize import FixedBasis, ResponseBasis, fixed_basis, response_basis
@@ -123,6 +123,12 @@ class LinearMixed:
         )
         moments = moment_factors(self.roots, self.structure)
         return self.structure.parameters(np.stack([moments, even]))
+
+    def further_starts(self) -> Array:
+        """More starting points (T, R, k): smaller, larger, and correlated at random."""
+        factors = scattered_factors(self.roots, self.structure)[:, None]
+        everyone = np.repeat(factors, self.roots.responses, axis=1)
+        return self.structure.parameters(everyone)
 
     def settle(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
         """Put vanishing variances at exactly zero; leave a zero that the score says is too small.

@@ -8,13 +8,25 @@ from teamlink.mixed.covariance import RandomStructure, lower_factor
 from teamlink.moments.crossproducts import GroupRoots
 from teamlink.typing import Array
 
-__all__ = ["even_factor", "moment_factors"]
+__all__ = ["even_factor", "moment_factors", "scattered_factors"]
 
 
 def even_factor(roots: GroupRoots) -> Array:
     """Lambda (q, q) at which an average group's own estimate has a reliability of one half."""
     size = np.square(roots.S).sum(axis=(1, 2)) / roots.S.shape[2]
     return np.diag(1 / np.sqrt(np.maximum(size, 1e-12)))
+
+
+def scattered_factors(roots: GroupRoots, structure: RandomStructure) -> Array:
+    """Twelve Lambda (12, q, q) spread widely: multiples of the even one, and random ones.
+
+    The random ones are drawn from a fixed seed: the same design always gives the same fit.
+    """
+    even = even_factor(roots)
+    rng = np.random.default_rng(structure.size)
+    draws = rng.standard_normal((8, structure.size)) * 10.0 ** rng.uniform(-1, 2, (8, 1))
+    random = even @ structure.factor(draws)
+    return np.concatenate([even * np.array([0.1, 5.0, 50.0, 500.0])[:, None, None], random])
 
 
 def moment_factors(roots: GroupRoots, structure: RandomStructure) -> Array:

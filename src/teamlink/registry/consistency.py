@@ -16,6 +16,7 @@ __all__ = [
     "check_claims",
     "check_columns",
     "check_provenance",
+    "check_real",
 ]
 
 FORMULA_FUNCTIONS = frozenset({"between", "center", "exp", "log", "scale", "sqrt", "within"})
@@ -47,6 +48,17 @@ def check_provenance(
             faults.add(f"{name!r} is given more than once", kind)
     if not claims:
         faults.add("there is no claim", "claims")
+
+
+def check_real(pipeline: Pipeline, faults: Faults) -> None:
+    """Note parts of a pipeline that a study with real data does not have."""
+    for name in ("scales", "context"):
+        if getattr(pipeline, name):
+            faults.add(
+                f"{name!r} is for simulated files; real data are taken as they are", "pipeline"
+            )
+    if len(pipeline.models) != 1:
+        faults.add(f"{len(pipeline.models)} models; real data take exactly one", "pipeline")
 
 
 def check_averages(given: Mapping[str, float], faults: Faults) -> None:

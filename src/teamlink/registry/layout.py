@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -135,6 +136,8 @@ def checked(
             faults.add(f"{name!r} is {type(value).__name__}, not {wanted}", where)
         elif key.allowed and value not in key.allowed:
             faults.add(f"{name}={value!r} is not offered", where, nearest(str(value), key.allowed))
+        elif isinstance(value, float) and not math.isfinite(value):
+            faults.add(f"{name!r} is {value}, not a finite number", where)
         elif isinstance(value, str) and key.required and not value.strip():
             faults.add(f"{name!r} is empty", where)
         else:

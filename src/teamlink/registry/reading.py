@@ -46,6 +46,7 @@ from teamlink.registry.consistency import (
     check_claims,
     check_columns,
     check_provenance,
+    check_real,
 )
 from teamlink.registry.layout import checked, rows, words
 from teamlink.registry.study import (
@@ -160,6 +161,10 @@ def _study(top: dict[str, Any], faults: Faults) -> Study | None:
     check_claims(claims, pipeline, design, values, faults)
     if isinstance(design, SchoolSurvey):
         check_columns(pipeline, design, faults)
+        if references:
+            faults.add("'references' are for real data; these are drawn anew", "references")
+    elif design is not None:
+        check_real(pipeline, faults)
     if faults or design is None:
         return None
     return Study(

@@ -113,7 +113,7 @@ def _agreement(references: Sequence[Mapping[str, Any]]) -> str:
 def _control_text(control: Mapping[str, Any]) -> str:
     found = f"significant in {control['significant']} of {control['replicates']}"
     if control["expected"] == "not detected":
-        found += f" ({control['least']} to {control['most']} allowed)"
+        found += f" ({control['least']}-{control['most']} allowed)"
     return f"{control['control']}: {found}, {control['verdict']}"
 
 
