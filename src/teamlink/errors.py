@@ -159,7 +159,14 @@ class OptionError(TeamlinkError, ValueError):
 
 
 class MissingExtra(TeamlinkError, ImportError):
-    """A package that only some jobs need is not installed; the message names the extra."""
+    """A package that only some jobs need is not installed; the message names the extra.
+
+    Examples
+    --------
+    >>> import teamlink as tl
+    >>> issubclass(tl.MissingExtra, ImportError)
+    True
+    """
 
 
 class TeamlinkWarning(UserWarning):

@@ -71,6 +71,9 @@ _ROUNDING = 1e-14
 _FLAT = 1e-8
 """Slopes and curvatures below this change no criterion within reach; they are rounding."""
 
+_WIDEST = 10.0
+"""A wider trust region than this, in units of theta or relative to it, is no region."""
+
 _SLACK = 1e-11
 """Below this promised reduction, relative to the criterion, a Newton step is only rounding."""
 
@@ -139,7 +142,9 @@ def minimize(
             ratio < 0.25,
             0.25 * size,
             np.where(
-                (ratio > 0.75) & (size > 0.9 * radii[active]), 3 * radii[active], radii[active]
+                (ratio > 0.75) & (size > 0.9 * radii[active]),
+                np.minimum(3 * radii[active], _WIDEST),
+                radii[active],
             ),
         )
         moved = active[accept]
