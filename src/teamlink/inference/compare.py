@@ -93,9 +93,9 @@ def compare(*fits: Fit) -> Comparison:
     >>> hsb = tl.datasets.load("hsb82")
     >>> fit0 = tl.lmm("mathach ~ ses + (1 | school)", hsb, reml=False)
     >>> fit1 = tl.lmm("mathach ~ ses + meanses + (1 | school)", hsb, reml=False)
-    >>> tl.compare(fit0, fit1).table[["npar", "deviance", "chisq", "df"]].round(2).to_numpy()
-    array([[4.000000e+00, 4.664100e+04,          nan,          nan],
-           [5.000000e+00, 4.656381e+04, 7.719000e+01, 1.000000e+00]])
+    >>> tl.compare(fit0, fit1).table[["npar", "deviance", "chisq", "df"]].round(1).to_numpy()
+    array([[4.00000e+00, 4.66410e+04,         nan,         nan],
+           [5.00000e+00, 4.65638e+04, 7.72000e+01, 1.00000e+00]])
     """
     if len(fits) < 2:
         raise OptionError("compare needs at least two fits")
