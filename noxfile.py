@@ -6,6 +6,7 @@ under `.nox/`, so nothing needs to be installed beforehand but nox itself.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import tarfile
@@ -32,6 +33,13 @@ ONE_THREAD = {
 def group(*names: str) -> tuple[str, ...]:
     """Requirements of dependency groups; pip itself can read them only from 25.1 on."""
     return tuple(nox.project.dependency_groups(PYPROJECT, *names))
+
+
+def kernel_folders(session: nox.Session) -> dict[str, str]:
+    """Keep what a notebook kernel writes inside the session, away from the user's home."""
+    scratch = Path(session.create_tmp()).resolve()
+    names = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    return {name: str(scratch / name.lower()) for name in (*names, "MPLCONFIGDIR")}
 
 
 def lowest(requirements: list[str]) -> list[str]:
@@ -151,7 +159,7 @@ def docs(session: nox.Session) -> None:
         *session.posargs,
         "docs",
         "docs/_build/html",
-        env=ONE_THREAD,
+        env={**ONE_THREAD, **kernel_folders(session)},
     )
 
 
@@ -170,8 +178,17 @@ def notebooks(session: nox.Session) -> None:
             *("--to", "ipynb", "--execute", "--set-kernel", "python3"),
             *("--output", str(out / f"{script.stem}.ipynb")),
             str(script),
-            env={**ONE_THREAD, "PYTHONWARNINGS": "error:::teamlink"},
+            env={**ONE_THREAD, **kernel_folders(session)},
         )
+        if heard := complaints(out / f"{script.stem}.ipynb"):
+            session.error(f"{script.name} warns:\n{heard}")
+
+
+def complaints(notebook: Path) -> str:
+    """What the cells of an executed notebook wrote to standard error, warnings above all."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return "".join("".join(o["text"]) for o in outputs if o.get("name") == "stderr")
 
 
 @nox.session

@@ -56,7 +56,7 @@ def versions() -> list[str]:
             named.append(f"{package} {version(package)}")
         except ModuleNotFoundError:
             continue
-    r = "cat(R.version.string, '; lme4', format(packageVersion('lme4')), '; BLAS',"
+    r = "cat(paste0(R.version.string, ';'), 'lme4', format(packageVersion('lme4')), 'with',"
     line = ask_once(["Rscript", "-e", f"{r} basename(extSoftVersion()[['BLAS']]))"])
     return [
         f"- Python {platform.python_version()}; {', '.join(named)}",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teamlink.registry.catalogue import find, keys
+from teamlink.registry.verdict import RULE
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -52,6 +53,10 @@ def index_page(studies: Sequence[Study]) -> str:
             "limitations.md) says what that shows and what it does not.",
             "",
             *table(("study", "design", "data", "claims and published direction"), rows),
+            "",
+            "## How a claim is judged",
+            "",
+            RULE,
             "",
             "```{toctree}",
             ":hidden:",

@@ -31,7 +31,8 @@ KINDS = {
     "agree": "both fit, and the criteria agree to 1e-4",
     "lower": "both fit, and teamlink's criterion is lower by more than 1e-4",
     "peer untrue": "lme4 reports a criterion that is not the criterion at its theta (cancellation)",
-    "both untrue": "neither report is the criterion at its theta; teamlink's theta is the better",
+    "doubtful": "teamlink's criterion is not true (cancellation) and its fit says that it did not "
+    "converge; in truth its theta is no worse than lme4's",
     "rank": "both fit, and a different number of columns of X was kept",
     "peer refuses": "lme4 refuses, teamlink fits",
     "both refuse": "both refuse; teamlink with a typed error",
@@ -77,6 +78,8 @@ def judge(design: Design, answer: Answer) -> Verdict:
         return Verdict(design.seed, "crash", np.nan, f"{type(fault).__name__}: {fault}")
     seconds = time.perf_counter() - began
     kind, amount, note = _compare(design, answer, ours, theta, len(names))
+    if kind == "doubtful" and fit.converged:
+        kind = "untrue"
     if not finite and kind not in FAILURES:
         kind, note = "untrue", "a standard error or a degree of freedom is not usable"
     return Verdict(design.seed, kind, amount, note, seconds)
@@ -94,9 +97,9 @@ def _compare(
     true_theirs = arbiter.criterion(design, answer.theta)
     theirs_untrue = abs(answer.criterion - true_theirs) > tolerance(true_theirs)
     if ours_untrue:
-        better = theirs_untrue and true_ours <= true_theirs + tolerance(true_theirs)
+        no_worse = true_ours <= true_theirs + tolerance(true_theirs)
         note = f"{ours:.6f}, in truth {true_ours:.6f}; lme4 {answer.criterion:.6f}, in truth "
-        return "both untrue" if better else "untrue", amount, f"{note}{true_theirs:.6f}"
+        return "doubtful" if no_worse else "untrue", amount, f"{note}{true_theirs:.6f}"
     if columns != len(answer.columns):
         return "rank", amount, f"{columns} columns, lme4 {len(answer.columns)}"
     if theirs_untrue and ours <= true_theirs + tolerance(true_theirs):
