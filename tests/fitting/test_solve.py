@@ -32,13 +32,20 @@ class Wells:
         raise AssertionError("not asked for")
 
 
-def test_the_deepest_well_wins_and_only_torn_responses_are_tried_further():
+def test_the_deepest_well_wins_and_only_torn_responses_are_tried_further(monkeypatch):
+    monkeypatch.setattr("teamlink.fitting.fit._FEW_STEPS", 0)
     solution = solve(Wells())
     assert solution.theta[0, 0] < 0
     assert solution.theta[1, 0] == pytest.approx(5.0)
     assert solution.starts.tolist() == [4, 2]
     assert solution.converged.all()
     assert "interior optimum" in solution.record(0).message
+
+
+def test_an_optimum_next_to_the_first_start_needs_no_other():
+    solution = solve(Wells())
+    assert solution.starts.tolist() == [1, 1]
+    assert solution.theta[:, 0] == pytest.approx([-1.0, 5.0], abs=0.05)
 
 
 class Bottomless(Wells):

@@ -45,7 +45,7 @@ class Model(Protocol):
         ...
 
     def starts(self) -> Array:
-        """Starting points (S, R, k), S of them for each of R responses."""
+        """Starting points (S, R, k), S of them for each of R responses, the best informed first."""
         ...
 
     def further_starts(self) -> Array:

@@ -51,7 +51,23 @@ def snap(theta: Array, index: Codes, structure: RandomStructure, evaluate: Evalu
     -------
     (A, k), each block lower triangular with a diagonal that is not negative
     """
-    Lambda = structure.canonical(structure.factor(theta))
+    Lambda = structure.factor(theta)
+    near = np.flatnonzero(_smallest(Lambda, structure) < _SNAP)
+    result = structure.canonical(Lambda)
+    if near.size:
+        result[near] = _snapped(result[near], index[near], structure, evaluate)
+    return structure.parameters(result)
+
+
+def _smallest(Lambda: Array, structure: RandomStructure) -> Array:
+    """Smallest singular value (A,) of any block of each factor."""
+    each = [np.linalg.svd(Lambda[:, b, b], compute_uv=False)[:, -1] for b in structure.slices]
+    smallest: Array = np.min(each, axis=0)
+    return smallest
+
+
+def _snapped(Lambda: Array, index: Codes, structure: RandomStructure, evaluate: Evaluate) -> Array:
+    """Factors (A, q, q) with what vanishes set to zero, where the deviance does not mind."""
     here = evaluate(structure.parameters(Lambda), index).deviance
     for block in structure.slices:
         U, s, _ = np.linalg.svd(Lambda[:, block, block])
@@ -66,7 +82,7 @@ def snap(theta: Array, index: Codes, structure: RandomStructure, evaluate: Evalu
         good = there <= here[touched] + _INDIFFERENT
         Lambda[touched[good]] = trial[good]
         here[touched[good]] = there[good]
-    return structure.parameters(Lambda)
+    return Lambda
 
 
 def leave_saddles(

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from teamlink.data.schema import as_frame, group_codes, numbers, validate
-from teamlink.errors import DesignError, DroppedRows, Faults, FewGroups, FormulaError
+from teamlink.data.schema import group_codes, numbers
+from teamlink.errors import DesignError, Faults, FewGroups, FormulaError
 from teamlink.mixed.encoding import Encoding, encode
+from teamlink.mixed.rows import usable_rows
 from teamlink.syntax.formula import Formula, parse
-from teamlink.typing import Array, Codes, Mask, Table
+from teamlink.typing import Array, Codes, Table
 
 __all__ = ["MixedDesign", "design"]
 
@@ -113,10 +114,7 @@ def design(text: str, data: Table) -> MixedDesign:
     """
     formula = parse(text)
     group = _one_factor(formula)
-    frame = as_frame(data, formula.variables)
-    _check_table(formula, frame)
-    frame, dropped = _complete_rows(frame)
-    frame = _numbers_as_numbers(frame, group)
+    frame, dropped = usable_rows(formula, data)
     blocks = [piece for term in formula.random for piece in term.split()]
     fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
     parts = {"response": formula.response, "fixed": fixed}
@@ -161,63 +159,6 @@ def _one_factor(formula: Formula) -> tuple[str, ...]:
                 term.end,
             )
     return first
-
-
-def _check_table(formula: Formula, frame: pd.DataFrame) -> None:
-    """Report everything in the table that no model could use."""
-    groups = {name for term in formula.random for name in term.group}
-    numeric = [formula.response] if formula.response in frame.columns else []
-    with np.errstate(invalid="ignore"):
-        # A sum is finite only if every addend is: most columns are cleared in one pass.
-        numeric += [
-            name
-            for name in frame.columns
-            if name not in groups
-            and pd.api.types.is_float_dtype(frame[name].dtype)
-            and not np.isfinite(numbers(frame, name).sum())
-        ]
-    others = [name for name in frame.columns if name in groups or frame[name].dtype.kind == "O"]
-    validate(frame, numeric=list(dict.fromkeys(numeric)), groups=others)
-
-
-def _complete_rows(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Leave out rows with missing values; say how many, and because of which variable first."""
-    gone: Mask = np.zeros(len(frame), dtype=np.bool_)
-    dropped: dict[str, int] = {}
-    for name in frame.columns:
-        missing: Mask = frame[name].isna().to_numpy()
-        if missing.any():
-            fresh = int((missing & ~gone).sum())
-            if fresh:
-                dropped[str(name)] = fresh
-            gone |= missing
-    if not dropped:
-        return frame, dropped
-    kept = frame.loc[~gone]
-    if kept.empty:
-        raise DesignError(
-            f"no row is complete in {', '.join(map(str, frame.columns))}; "
-            "every row has a missing value in at least one of them"
-        )
-    shown = ", ".join(f"{count} for {name!r}" for name, count in dropped.items())
-    warnings.warn(
-        f"{int(gone.sum())} of {len(frame)} rows left out because of missing values ({shown})",
-        DroppedRows,
-        stacklevel=4,
-    )
-    return kept, dropped
-
-
-def _numbers_as_numbers(frame: pd.DataFrame, groups: tuple[str, ...]) -> pd.DataFrame:
-    """Numbers that a table holds as Python objects would be coded as categories otherwise."""
-    objects = [
-        name
-        for name in frame.columns
-        if name not in groups
-        and frame[name].dtype == object
-        and pd.api.types.infer_dtype(frame[name]) in {"integer", "floating", "decimal"}
-    ]
-    return frame.assign(**{name: numbers(frame, name) for name in objects}) if objects else frame
 
 
 def _one_column(columns: Array, formula: Formula) -> Array:

@@ -21,6 +21,7 @@ from formulaic.transforms import TRANSFORMS
 from formulaic.utils.stateful_transforms import stateful_transform
 
 from teamlink.data.center import group_means
+from teamlink.data.schema import numbers
 from teamlink.errors import DataError, Faults, FormulaError
 from teamlink.typing import Array
 
@@ -35,12 +36,15 @@ class Encoding:
     ----------
     text : that part of the formula
     names : one a column
-    spec : formulaic's model specification: what was asked and what was learned
-    categories : the values of each variable that is no number
+    variables : the columns of a table that it needs
+    spec : formulaic's model specification: what was asked and what was learned. None for a plain
+        sum of numeric columns, which needs neither.
+    categories : the values that each variable of the table has, if it is no number
     """
 
     text: str
     names: tuple[str, ...]
+    variables: tuple[str, ...]
     spec: Any
     categories: Mapping[str, frozenset[Any]]
 
@@ -51,8 +55,8 @@ class Encoding:
 
     def columns(self, frame: pd.DataFrame) -> Array:
         """The columns (n, k) for new data, coded as those of the fit."""
-        if self.names == ("Intercept",):
-            return np.ones((len(frame), 1))
+        if self.spec is None:
+            return _side_by_side(self.names, frame)
         self._refuse_new_categories(frame)
         try:
             matrix = self.spec.get_model_matrix(
@@ -64,7 +68,8 @@ class Encoding:
 
     def _refuse_new_categories(self, frame: pd.DataFrame) -> None:
         faults = Faults()
-        for name, known in self.categories.items():
+        for name in self.categories.keys() & set(self.variables):
+            known = self.categories[name]
             new = [value for value in frame[name].dropna().unique() if value not in known]
             if new:
                 shown = ", ".join(repr(value) for value in new[:5])
@@ -100,37 +105,61 @@ def encode(
         A part's columns are not finite, or not numbers.
     """
     done: dict[str, tuple[Array, Encoding]] = {}
-    names = tuple(name for name, text in parts.items() if text != "1")
-    if names:
-        texts = tuple(parts[name] for name in names)
+    for name, text in parts.items():
+        plain = _plain_sum(text, frame)
+        if plain is not None:
+            used = tuple(column for column in plain if column != "Intercept")
+            done[name] = _side_by_side(plain, frame), Encoding(text, plain, used, None, {})
+    rest = {name: text for name, text in parts.items() if name not in done}
+    if rest:
+        categories = _categories(frame)
         try:
             with np.errstate(all="ignore"):  # what is not finite is reported below, by name
-                matrices = _parsed(names, texts).get_model_matrix(
+                matrices = _parsed(tuple(rest), tuple(rest.values())).get_model_matrix(
                     frame, context=_FUNCTIONS, na_action="ignore", output="numpy"
                 )
         except (FormulaicError, TypeError, ValueError) as error:
             raise _explained(error, source) from error
-        for name in names:
+        for name, text in rest.items():
             matrix = getattr(matrices, name)
             spec = matrix.model_spec
-            columns = _as_matrix(matrix, len(frame))
-            done[name] = (
-                columns,
-                Encoding(parts[name], tuple(spec.column_names), spec, _categories(spec, frame)),
-            )
-    for name in parts:
-        if name not in done:
-            done[name] = np.ones((len(frame), 1)), Encoding("1", ("Intercept",), None, {})
+            used = tuple(map(str, spec.required_variables))
+            encoding = Encoding(text, tuple(spec.column_names), used, spec, categories)
+            done[name] = _as_matrix(matrix, len(frame)), encoding
     _check_finite(done)
     return done
 
 
-def _categories(spec: Any, frame: pd.DataFrame) -> dict[str, frozenset[Any]]:
-    used = [name for name in map(str, spec.required_variables) if name in frame.columns]
+def _plain_sum(text: str, frame: pd.DataFrame) -> tuple[str, ...] | None:
+    """Column names of a part that is a sum of numeric columns and needs no coding; else None."""
+    terms = text.split(" + ")
+    intercept = terms[0] == "1"
+    names = terms[1:] if terms[0] in {"0", "1"} else terms
+    if len(set(names)) < len(names) or not (names or intercept):
+        return None
+    for name in names:
+        if name not in frame.columns or name == "Intercept":
+            return None
+        dtype = frame[name].dtype
+        if not (isinstance(dtype, np.dtype) and dtype.kind in "iuf"):
+            return None
+    return ("Intercept", *names) if intercept else tuple(names)
+
+
+def _side_by_side(names: tuple[str, ...], frame: pd.DataFrame) -> Array:
+    columns = np.ones((len(frame), len(names)))
+    for k, name in enumerate(names):
+        if name != "Intercept":
+            columns[:, k] = numbers(frame, name)
+    return columns
+
+
+def _categories(frame: pd.DataFrame) -> dict[str, frozenset[Any]]:
+    """The values of every variable that is no number."""
     return {
-        name: frozenset(frame[name].dropna().unique())
-        for name in used
-        if not pd.api.types.is_numeric_dtype(frame[name].dtype)
+        str(name): frozenset(series.dropna().unique())
+        for name, series in frame.items()
+        if not pd.api.types.is_numeric_dtype(series.dtype)
     }
 
 

@@ -85,12 +85,7 @@ def _needed(fit: MixedFit, level: Level) -> set[str]:
     """Variables that prediction reads: all but the response, and no groups for a population."""
     design = fit.model.design
     encodings = [design.fixed, *(design.random if level == "group" else ())]
-    used = {
-        str(name)
-        for encoding in encodings
-        if encoding.spec is not None
-        for name in encoding.spec.required_variables
-    }
+    used = {name for encoding in encodings for name in encoding.variables}
     if level == "group":
         used |= {name for term in design.formula.random for name in term.group}
     return used
