@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from teamlink.moments import standardize
 from teamlink.moments.crossproducts import group_roots
 from teamlink.moments.memory import accumulate, recompute_within
-from teamlink.moments.standardize import fixed_basis, response_basis
+from teamlink.moments.standardize import (
+    centred_columns,
+    centred_responses,
+    fitted_responses,
+    orthonormal_columns,
+)
 
 
 def rows(seed: int, n: int = 200, J: int = 12, mean: float = 0.0):
@@ -23,10 +27,43 @@ def rows(seed: int, n: int = 200, J: int = 12, mean: float = 0.0):
     return X, Y, Z, codes, J
 
 
+def fixed_basis(X, intercept):
+    centred = centred_columns(X, intercept)
+    columns = centred.columns(X)
+    return orthonormal_columns(X, centred, columns.T @ columns)[0]
+
+
 def products(X, Y, Z, codes, J):
+    """Sums in the working basis, formed in it; with the basis of X and of the responses."""
     fixed = fixed_basis(X, 0)
-    response = response_basis(X, fixed, Y)
+    plain = centred_responses(Y, fixed)
+    response, _ = fitted_responses(accumulate(X, Y, Z, codes, J, fixed, plain), plain, len(X))
     return accumulate(X, Y, Z, codes, J, fixed, response), fixed, response
+
+
+def test_products_carried_into_the_working_basis_are_those_formed_in_it():
+    X, Y, Z, codes, J = rows(8, mean=100.0)
+    formed, fixed, response = products(X, Y, Z, codes, J)
+    centred = centred_columns(X, 0)
+    plain = centred_responses(Y, centred)
+    sums = accumulate(X, Y, Z, codes, J, centred, plain)
+    _, sound = orthonormal_columns(X, centred, sums.XtX)
+    carried = sums.rotated(fixed.kept, fixed.rotation).residuals(response.offset, response.scale)
+    assert sound
+    for name in ("counts", "ZtZ", "ZtX", "Zty", "XtX", "Xty", "yty"):
+        assert getattr(carried, name) == pytest.approx(getattr(formed, name), abs=1e-9)
+
+
+def test_nearly_collinear_columns_are_not_rotated_but_formed_anew():
+    rng = np.random.default_rng(9)
+    a, b = rng.normal(size=(2, 300))
+    X = np.column_stack([np.ones(300), a, a + 1e-3 * b])
+    centred = centred_columns(X, 0)
+    columns = centred.columns(X)
+    fixed, sound = orthonormal_columns(X, centred, columns.T @ columns)
+    assert not sound
+    Q = fixed.columns(X)
+    assert Q.T @ Q == pytest.approx(np.eye(3), abs=1e-9)
 
 
 def test_sums_are_those_of_the_working_columns():
@@ -63,7 +100,6 @@ def test_the_length_of_a_chunk_changes_nothing(monkeypatch):
     X, Y, Z, codes, J = rows(2)
     whole, *_ = products(X, Y, Z, codes, J)
     monkeypatch.setattr("teamlink.moments.memory.CHUNK", 7)
-    monkeypatch.setattr(standardize, "CHUNK", 7)
     short, *_ = products(X, Y, Z, codes, J)
     assert short.ZtX == pytest.approx(whole.ZtX, abs=1e-9)
     assert short.Xty == pytest.approx(whole.Xty, abs=1e-9)
@@ -125,9 +161,8 @@ def test_nearly_collinear_columns_stay_above_the_tolerance_of_r():
 
 
 def test_coefficients_come_back_in_the_units_of_the_data():
-    X, Y, *_ = rows(7, mean=1e6)
-    fixed = fixed_basis(X, 0)
-    response = response_basis(X, fixed, Y)
+    X, Y, *rest = rows(7, mean=1e6)
+    _, fixed, response = products(X, Y, *rest)
     beta = response.offset @ fixed.K.T
     beta[:, 0] += response.shift
     centred = X.copy()

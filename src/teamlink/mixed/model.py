@@ -21,9 +21,16 @@ from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
-from teamlink.moments.crossproducts import GroupRoots, group_roots
+from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
 from teamlink.moments.memory import accumulate, recompute_within
-from teamlink.moments.standardize import FixedBasis, ResponseBasis, fixed_basis, response_basis
+from teamlink.moments.standardize import (
+    FixedBasis,
+    ResponseBasis,
+    centred_columns,
+    centred_responses,
+    fitted_responses,
+    orthonormal_columns,
+)
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["LinearMixed", "bind"]
@@ -233,29 +240,42 @@ def bind(
     basis : the working basis of the design, where it is known already
     """
     structure = RandomStructure.of_blocks(design.blocks)
-    if basis is None:
-        fixed = fixed_basis(design.X, design.x_intercept)
-        random = random_basis(design.Z, structure, design.z_intercepts)
-    else:
-        fixed, random = basis
     Y = design.y[:, None] if Y is None else Y
-    response = response_basis(design.X, fixed, Y)
+    centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
+    random = random_basis(design.Z, structure, design.z_intercepts) if basis is None else basis[1]
     Z = random.columns(design.Z)
 
-    def statistics(response: ResponseBasis) -> GroupRoots:
-        products = accumulate(design.X, Y, Z, design.codes, design.n_groups, fixed, response)
+    def sums(fixed: FixedBasis, response: ResponseBasis) -> CrossProducts:
+        return accumulate(design.X, Y, Z, design.codes, design.n_groups, fixed, response)
+
+    def reduced(products: CrossProducts) -> GroupRoots:
         roots = group_roots(products)
         if (roots.Wyy < _LITTLE * products.yty).any():
             return recompute_within(roots, design.X, Y, Z, design.codes, fixed, response)
         return roots
 
-    roots = statistics(response)
+    plain = centred_responses(Y, centred)
+    products = sums(centred, plain)
+    fixed = centred
+    if basis is None:
+        fixed, sound = orthonormal_columns(design.X, centred, products.XtX)
+        if sound and fixed.rotation is not None:
+            products = products.rotated(fixed.kept, fixed.rotation)
+        else:
+            plain = centred_responses(Y, fixed)
+            products = sums(fixed, plain)
+    response, share = fitted_responses(products, plain, design.n)
+    if (share > _LITTLE).all():
+        products = products.residuals(response.offset, response.scale)
+    else:
+        products = sums(fixed, response)
+    roots = reduced(products)
     wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
     point = criterion(roots, wide, reml)
     if (point.r2 < _LITTLE * roots.Wyy).any():
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
         response = response.moved(fixed_part(point)[0])
-        roots = statistics(response)
+        roots = reduced(sums(fixed, response))
     _check_residual(design, roots)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
 

@@ -53,6 +53,32 @@ class CrossProducts:
             self.yty + other.yty,
         )
 
+    def rotated(self, kept: Codes, rotation: Array) -> CrossProducts:
+        """The products with the working columns ``X[:, kept] @ rotation``, rotation (p, p)."""
+        ZtX = self.ZtX[kept]
+        return CrossProducts(
+            self.counts,
+            self.ZtZ,
+            (rotation.T @ ZtX.reshape(len(kept), -1)).reshape(ZtX.shape),
+            self.Zty,
+            rotation.T @ self.XtX[np.ix_(kept, kept)] @ rotation,
+            self.Xty[:, kept] @ rotation,
+            self.yty,
+        )
+
+    def residuals(self, offset: Array, scale: Array) -> CrossProducts:
+        """The products with responses ``(y - X @ offset) / scale``, offset (R, p), scale (R,)."""
+        fitted = np.tensordot(offset, self.ZtX, axes=(1, 0))
+        return CrossProducts(
+            self.counts,
+            self.ZtZ,
+            self.ZtX,
+            (self.Zty - fitted) / scale[:, None, None],
+            self.XtX,
+            (self.Xty - offset @ self.XtX) / scale[:, None],
+            (self.yty - (offset * (2 * self.Xty - offset @ self.XtX)).sum(axis=1)) / scale**2,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRoots:

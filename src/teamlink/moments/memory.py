@@ -13,10 +13,13 @@ import numpy as np
 from scipy.sparse import csc_array
 
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots
-from teamlink.moments.standardize import CHUNK, FixedBasis, ResponseBasis
+from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes
 
-__all__ = ["accumulate", "recompute_within"]
+__all__ = ["CHUNK", "accumulate", "recompute_within"]
+
+CHUNK = 16_384
+"""Rows worked on at a time: a chunk of a dozen columns stays in cache."""
 
 
 def accumulate(
