@@ -69,7 +69,8 @@ def lmm(
     The model is ``y = X beta + Z b + e`` with ``b ~ N(0, sigma^2 Sigma)`` in each group. The
     deviance, with beta and sigma profiled out, is minimised by Newton's method with exact second
     derivatives, from more than one starting point where one is not enough. A variance
-    estimated at zero is a valid optimum: it is flagged as ``fit.boundary``, after a test of the score in the variance itself [2]_.
+    estimated at zero is a valid optimum: it is flagged as ``fit.boundary``, after a test of the
+    score in the variance itself [2]_.
 
     In R: ``lmerTest::lmer(math ~ ses * sector + (ses | school), data)``.
 
