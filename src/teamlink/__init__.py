@@ -33,6 +33,7 @@ _HOME = {
     "reliability": "mixed.reliability",
     "replicate": "registry.replicate",
     "rwg": "measurement",
+    "simulate": "inference.simulate",
     "simulate_study": "registry.replicate",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",

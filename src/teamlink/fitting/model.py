@@ -10,14 +10,18 @@ Every array has replicates on its leading axis: an ordinary fit is a batch of on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 
 from teamlink.fitting.estimates import Estimates
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Comparable", "Derivatives", "Model", "Refittable", "Settles", "Simulates"]
+__all__ = ["Comparable", "Derivatives", "Groups", "Model", "Refittable", "Settles", "Simulates"]
+
+Groups = Literal["new", "same"]
+"""Whose responses are drawn: those of new groups, or of the groups in the data once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,18 @@ class Refittable(Protocol):
 
 @runtime_checkable
 class Simulates(Protocol):
-    """An engine that can draw responses from a fitted model."""
+    """An engine that can draw responses from a fitted model.
 
-    def simulate(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
+    Drawing n and then m replicates from one generator gives the same numbers as drawing n + m.
+    """
+
+    @property
+    def row_labels(self) -> pd.Index[Any]:
+        """(rows,) labels of the rows in the user's table."""
+        ...
+
+    def simulate(
+        self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
+    ) -> Array:
         """Responses (rows, n) drawn at theta (k,)."""
         ...

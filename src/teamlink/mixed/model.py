@@ -8,17 +8,20 @@ and the estimates outside are those of the model as written.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from teamlink.errors import DesignError, FitError
 from teamlink.fitting.estimates import Estimates
-from teamlink.fitting.model import Derivatives, Model
+from teamlink.fitting.model import Derivatives, Groups, Model
 from teamlink.mixed.boundary import leave_saddles, singular, snap
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
+from teamlink.mixed.ranef import random_effects
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
@@ -78,6 +81,11 @@ class LinearMixed:
     def fixed_columns(self) -> Array:
         """(n, p) columns of X that are estimated."""
         return self.design.X[:, self.fixed.kept]
+
+    @property
+    def row_labels(self) -> pd.Index[Any]:
+        """(n,) labels of the rows in the table that the model was fitted to."""
+        return self.design.index
 
     @property
     def nu(self) -> int:
@@ -210,17 +218,35 @@ class LinearMixed:
             return "they are models of different kinds"
         return why_not_nested(self.design, other.design, self.fixed_columns, other.fixed_columns)
 
-    def simulate(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
-        """Responses (rows, n) drawn from the model at theta (k,) and its own estimates."""
+    def simulate(
+        self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
+    ) -> Array:
+        """Responses (rows, n) drawn at theta (k,): of new groups, or of the same ones again."""
         design = self.design
-        values = self.estimates(theta[None]).values[0]
         sigma = float(np.sqrt(self.sigma2(theta[None])[0]))
-        Lambda = self.relative_factor(theta[None])[0]
-        b = sigma * Lambda @ rng.standard_normal((n, Lambda.shape[1], design.n_groups))
-        y = np.repeat((self.fixed_columns @ values)[:, None], n, axis=1)
-        for a in range(design.Z.shape[1]):
-            y += design.Z[:, a : a + 1] * b[:, a, :].T[design.codes]
-        return y + sigma * rng.standard_normal(y.shape)
+        J, q = design.n_groups, design.Z.shape[1]
+        effects = q * J if groups == "new" else 0
+        # One replicate after the other, so that more replicates leave the first ones as they were.
+        draws = rng.standard_normal((n, effects + design.n))
+        y = self._expected(theta, groups)[:, None] + sigma * draws[:, effects:].T
+        if groups == "new":
+            Lambda = self.relative_factor(theta[None])[0]
+            self._add_effects(y, sigma * Lambda @ draws[:, :effects].reshape(n, q, J))
+        return y
+
+    def _expected(self, theta: Array, groups: Groups) -> Array:
+        """(rows,) expectation of the response, given the random effects of "same" groups."""
+        mean: Array = self.fixed_columns @ self.estimates(theta[None]).values[0]
+        if groups == "same":
+            mean = mean + (
+                self.design.Z * random_effects(self, theta).values[self.design.codes]
+            ).sum(axis=1)
+        return mean
+
+    def _add_effects(self, y: Array, b: Array) -> None:
+        """Add random effects b (n, q, J) to responses y (rows, n), in place."""
+        for a in range(b.shape[1]):
+            y += self.design.Z[:, a : a + 1] * b[:, a, :].T[self.design.codes]
 
 
 def bind(

@@ -19,11 +19,14 @@ Robinson (1991), doi:10.1214/ss/1177011926.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from teamlink.mixed.model import LinearMixed
 from teamlink.typing import Array
+
+if TYPE_CHECKING:
+    from teamlink.mixed.model import LinearMixed
 
 __all__ = ["RandomEffects", "random_effects"]
 
