@@ -21,6 +21,7 @@ _HOME = {
     "TeamlinkError": "errors",
     "aggregate": "data.aggregate",
     "alpha": "measurement",
+    "bootstrap": "inference.bootstrap",
     "center": "data.center",
     "compare": "inference.compare",
     "datasets": "data",

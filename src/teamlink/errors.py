@@ -18,6 +18,7 @@ __all__ = [
     "Fault",
     "Faults",
     "FewGroups",
+    "FewReplicates",
     "FitError",
     "FormulaError",
     "MissingExtra",
@@ -187,6 +188,10 @@ class NotConverged(TeamlinkWarning):
 
 class FewGroups(TeamlinkWarning):
     """There are so few groups that a variance between them is hardly identified."""
+
+
+class FewReplicates(TeamlinkWarning):
+    """There are too few bootstrap replicates for the ends of an interval at this level."""
 
 
 class BoundaryFit(TeamlinkWarning):

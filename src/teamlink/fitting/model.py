@@ -15,10 +15,22 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
+from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Comparable", "Derivatives", "Groups", "Model", "Refittable", "Settles", "Simulates"]
+__all__ = [
+    "Comparable",
+    "Decomposes",
+    "Derivatives",
+    "Groups",
+    "Model",
+    "Refittable",
+    "Resamples",
+    "Reweights",
+    "Settles",
+    "Simulates",
+]
 
 Groups = Literal["new", "same"]
 """Whose responses are drawn: those of new groups, or of the groups in the data once more."""
@@ -103,6 +115,45 @@ class Refittable(Protocol):
 
     def with_responses(self, Y: Array) -> Model:
         """The same design with responses Y (n, R)."""
+        ...
+
+
+@runtime_checkable
+class Decomposes(Protocol):
+    """An engine whose models have variance components."""
+
+    def components(self, theta: Array) -> Components:
+        """Standard deviations and correlations at theta (R, k)."""
+        ...
+
+
+@runtime_checkable
+class Reweights(Protocol):
+    """An engine whose likelihood is a sum over groups, each of which may count more than once."""
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups J."""
+        ...
+
+    def estimable(self, weights: Array) -> Mask:
+        """Which weightings (R, J) leave every parameter estimable, (R,)."""
+        ...
+
+    def with_group_weights(self, weights: Array, theta: Array) -> Model:
+        """The response under weightings (R, J) of its groups; the search starts at theta (k,)."""
+        ...
+
+
+@runtime_checkable
+class Resamples(Protocol):
+    """An engine that can draw responses from its residuals at every level.
+
+    As with `Simulates`, drawing n and then m gives the same numbers as drawing n + m.
+    """
+
+    def resample(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
+        """Responses (rows, n) at theta (k,)."""
         ...
 
 

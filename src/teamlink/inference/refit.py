@@ -9,7 +9,8 @@ import pandas as pd
 
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import Fit, Solution, single_thread, solve
-from teamlink.fitting.model import Model, Refittable
+from teamlink.fitting.model import Decomposes, Model, Refittable
+from teamlink.typing import Array
 
 __all__ = ["refit"]
 
@@ -17,7 +18,7 @@ _BATCH = 250
 """Responses solved together: enough to spread the cost of a call, few enough to stay in cache."""
 
 
-def refit(fit: Fit, Y: Any) -> pd.DataFrame:
+def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
     """Fit the same model to many responses in one vectorised call.
 
     Parameters
@@ -26,6 +27,9 @@ def refit(fit: Fit, Y: Any) -> pd.DataFrame:
         A fitted model whose engine takes new responses, such as that of `teamlink.lmm`.
     Y : array or data frame, (n,) or (n, R)
         Responses, in the order of the rows that the fit used, one column a replicate.
+    random : bool
+        Add rows for the standard deviations and correlations of the random effects, as terms
+        ``sd__x``, ``cor__x.z`` and ``sd__Observation``; they have estimates only.
 
     Returns
     -------
@@ -76,25 +80,34 @@ def refit(fit: Fit, Y: Any) -> pd.DataFrame:
         for start in range(0, responses.shape[1], _BATCH):
             columns = slice(start, start + _BATCH)
             model = fit.model.with_responses(responses[:, columns])
-            parts.append(_tidy(model, solve(model), labels[columns]))
+            parts.append(_tidy(model, solve(model), labels[columns], random))
     return pd.concat(parts, ignore_index=True)
 
 
-def _tidy(model: Model, solution: Solution, labels: list[Any]) -> pd.DataFrame:
+def _tidy(model: Model, solution: Solution, labels: list[Any], random: bool) -> pd.DataFrame:
     estimates = model.estimates(solution.theta)
-    p = len(estimates.names)
+    names, values = estimates.names, estimates.values
+    if random and isinstance(model, Decomposes):
+        components = model.components(solution.theta)
+        names = names + components.terms
+        values = np.concatenate([values, components.values], axis=1)
+    t = len(names)
+
+    def padded(column: Array) -> Array:
+        extra = np.full((len(column), t - column.shape[1]), np.nan)
+        return np.concatenate([column, extra], axis=1).ravel()
 
     return pd.DataFrame(
         {
-            "replicate": np.repeat(np.asarray(labels), p),
-            "term": np.tile(np.asarray(estimates.names, dtype=object), len(labels)),
-            "estimate": estimates.values.ravel(),
-            "std_error": estimates.std_error.ravel(),
-            "statistic": estimates.statistic.ravel(),
-            "df": estimates.df.ravel(),
-            "p_value": estimates.p_value.ravel(),
-            "deviance": np.repeat(solution.deviance, p),
-            "converged": np.repeat(solution.converged, p),
-            "boundary": np.repeat(solution.boundary, p),
+            "replicate": np.repeat(np.asarray(labels), t),
+            "term": np.tile(np.asarray(names, dtype=object), len(labels)),
+            "estimate": values.ravel(),
+            "std_error": padded(estimates.std_error),
+            "statistic": padded(estimates.statistic),
+            "df": padded(estimates.df),
+            "p_value": padded(estimates.p_value),
+            "deviance": np.repeat(solution.deviance, t),
+            "converged": np.repeat(solution.converged, t),
+            "boundary": np.repeat(solution.boundary, t),
         }
     )

@@ -19,6 +19,9 @@ With ``a_j = Z_j'V_j^-1 Z_j``, ``h_j = Z_j'V_j^-1 X_j`` scaled so that X'V^-1 X 
 
     score        d deviance / d Sigma = sum_j [ a_j - (h_j h_j') - nu g_j g_j' ].
 
+Where groups carry weights (replicates of a cluster bootstrap), each sum over j is weighted, and n
+is the weighted number of rows: a group of weight two counts as two groups.
+
 Every array has replicates on its leading axis and groups on its last. Shapes: R replicates,
 q random effects a group, p fixed effects, m = p + 1, J groups.
 """
@@ -45,14 +48,16 @@ class Criterion:
     M_root : (R, m, m) lower Cholesky root of [X y]'V^-1 [X y]; its corner is r
     Q : (R, m, q, J) rows of M_root^-1 L_j^-1 Q_j'[X y]
     F : (R, q, q, J) L_j^-1 S_j'
-    nu : degrees of freedom of the residual sum of squares
+    nu : (1,) or (R,) degrees of freedom of the residual sum of squares
+    weights : (R, J) how often each group counts, where not once
     """
 
     deviance: Array
     M_root: Array
     Q: Array
     F: Array
-    nu: int
+    nu: Array
+    weights: Array | None
 
     @property
     def r2(self) -> Array:
@@ -70,7 +75,7 @@ class Curvature:
     score : (R, q, q) derivative of the deviance in Sigma
     pairs : (R, q, q, q, q) sum_j a_j[a, b] B_j[c, d]; the trace part of the second derivative
     cross : (R, m, q, m, q) sum_j N_j[k, c] N_j[l, d], N the rows [h; g]
-    weight : (m, m) how products of `cross` enter the second derivative
+    weight : (1, m, m) or (R, m, m) how products of `cross` enter the second derivative
     """
 
     score: Array
@@ -96,7 +101,7 @@ class Curvature:
         traces = left @ E.reshape(R, -1, q * q).transpose(0, 2, 1)
         flat = self.cross.transpose(0, 2, 4, 1, 3).reshape(R, q * q, m * m)
         P, Q = D.reshape(R, k, q * q) @ flat, E.reshape(R, -1, q * q) @ flat
-        second: Array = traces - (P * self.weight.ravel()) @ Q.transpose(0, 2, 1)
+        second: Array = traces - (P * self.weight.reshape(-1, 1, m * m)) @ Q.transpose(0, 2, 1)
         return second
 
 
@@ -105,7 +110,7 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
 
     Parameters
     ----------
-    roots : GroupRoots with R responses, or with one that serves every factor
+    roots : GroupRoots with R responses or weightings, or with one that serves every factor
     Lambda : (R, q, q) relative factors
     reml : restricted likelihood
 
@@ -120,7 +125,8 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     q, _, J = roots.S.shape
     p = roots.CX.shape[0]
     R = Lambda.shape[0]
-    nu = roots.n - p if reml else roots.n
+    nu = roots.rows - p if reml else roots.rows
+    weights = None if roots.weights is None else roots.weights.values
     # F0[r, b, a] = sum_c Lambda[c, b] S[c, a], the rows of Lambda'S
     F0 = (Lambda.transpose(0, 2, 1).reshape(R * q, q) @ roots.S.reshape(q, q * J)).reshape(
         R, q, q, J
@@ -152,10 +158,11 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
         F[:, a] /= row[a][:, None]
         L.append(row)
         if a % 4 == 3 or a == q - 1:
-            log_V += np.log(product).sum(axis=-1)
+            logs = np.log(product)
+            log_V += logs.sum(axis=-1) if weights is None else (weights * logs).sum(axis=-1)
             product = np.ones((R, J))
     flat = V.reshape(R, p + 1, q * J)
-    M = flat @ flat.transpose(0, 2, 1)
+    M = _weighted(flat, weights) @ flat.transpose(0, 2, 1)
     M[:, :p, :p] += roots.WXX
     M[:, p, :p] += roots.WXy
     M[:, :p, p] += roots.WXy
@@ -168,7 +175,18 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     deviance = np.where(failed, np.inf, deviance)
     whitened = np.empty_like(flat)
     np.matmul(np.linalg.inv(M_root), flat, out=whitened)
-    return Criterion(deviance, M_root, whitened.reshape(V.shape), F, nu)
+    return Criterion(deviance, M_root, whitened.reshape(V.shape), F, nu, weights)
+
+
+def _weighted(flat: Array, weights: Array | None) -> Array:
+    """Columns of flat (R, x, y * J) times the weights (R, J) of their groups."""
+    if weights is None:
+        return flat
+    R, x, _ = flat.shape
+    weighted: Array = (flat.reshape(R, x, -1, weights.shape[1]) * weights[:, None, None]).reshape(
+        flat.shape
+    )
+    return weighted
 
 
 def _cholesky(M: Array) -> tuple[Array, Mask]:
@@ -199,17 +217,19 @@ def curvature(point: Criterion, reml: bool) -> Curvature:
     N = np.empty_like(point.Q)
     for c in range(q):
         N[:, :, c] = (point.F[:, None, :, c] * point.Q).sum(axis=2)
-    share = np.full(m, 1.0 if reml else 0.0)
-    share[-1] = point.nu
-    B = np.einsum("k,rkaj,rkbj->rabj", share, N, N)
-    score = (a - B).sum(axis=-1)
+    share = np.full((len(point.nu), m), 1.0 if reml else 0.0)
+    share[:, -1] = point.nu
+    B = np.einsum("rk,rkaj,rkbj->rabj", share, N, N)
+    score = _weighted((a - B).reshape(R, q * q, J), point.weights).sum(axis=-1)
     B *= 2.0
     B -= a
-    pairs = a.reshape(R, q * q, J) @ B.reshape(R, q * q, J).transpose(0, 2, 1)
+    flat_a = _weighted(a.reshape(R, q * q, J), point.weights)
+    pairs = flat_a @ B.reshape(R, q * q, J).transpose(0, 2, 1)
     flat = N.reshape(R, m * q, J)
-    cross = flat @ flat.transpose(0, 2, 1)
-    weight = np.full((m, m), 1.0 if reml else 0.0)
-    weight[-1, :] = weight[:, -1] = point.nu
+    cross = _weighted(flat, point.weights) @ flat.transpose(0, 2, 1)
+    weight = np.full((len(point.nu), m, m), 1.0 if reml else 0.0)
+    weight[:, -1, :] = weight[:, :, -1] = point.nu[:, None]
+    score = score.reshape(R, q, q)
     return Curvature(score, pairs.reshape(R, q, q, q, q), cross.reshape(R, m, q, m, q), weight)
 
 

@@ -8,12 +8,14 @@ and the estimates outside are those of the model as written.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, FitError
+from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model
 from teamlink.mixed.boundary import leave_saddles, singular, snap
@@ -22,6 +24,7 @@ from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature,
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.ranef import random_effects
+from teamlink.mixed.resample import estimable, reflated, reweighted
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
@@ -54,6 +57,7 @@ class LinearMixed:
     fixed, response, random : the working basis
     reml : restricted likelihood
     df_method : "satterthwaite", "residual" or "normal"
+    origin : (k,) working theta near which every optimum is expected, where one is known
     """
 
     design: MixedDesign
@@ -64,6 +68,7 @@ class LinearMixed:
     random: RandomBasis
     reml: bool
     df_method: str
+    origin: Array | None = None
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -88,9 +93,9 @@ class LinearMixed:
         return self.design.index
 
     @property
-    def nu(self) -> int:
-        """Degrees of freedom of the residual sum of squares: n, or n - p under REML."""
-        return self.roots.n - self.fixed.kept.size if self.reml else self.roots.n
+    def nu(self) -> Array:
+        """(1,) or (R,) degrees of freedom of the residual sum of squares: n; n - p under REML."""
+        return self.roots.rows - self.fixed.kept.size if self.reml else self.roots.rows
 
     def _constant(self) -> Array:
         """(R,) what the working basis took out of the deviance."""
@@ -132,12 +137,18 @@ class LinearMixed:
         return gradient, slopes.second(D, D) + bend
 
     def starts(self) -> Array:
-        """Two starting points a response, (2, R, k): by moments, and at even reliability."""
+        """Two starting points a response, (2, R, k): by moments, and at even reliability.
+
+        Where a search for other weights has an `origin`, it takes the place of the moments.
+        """
         even = np.broadcast_to(
             even_factor(self.roots), (self.roots.responses, *2 * (self.structure.q,))
         )
-        moments = moment_factors(self.roots, self.structure)
-        return self.structure.parameters(np.stack([moments, even]))
+        if self.origin is not None:
+            first = np.repeat(self.structure.factor(self.origin)[None], len(even), axis=0)
+        else:
+            first = moment_factors(self.roots, self.structure)
+        return self.structure.parameters(np.stack([first, even]))
 
     def further_starts(self) -> Array:
         """More starting points (T, R, k): smaller, larger, and correlated at random."""
@@ -185,7 +196,8 @@ class LinearMixed:
         if self.df_method == "normal":
             return np.full(shape, np.inf)
         if self.df_method == "residual":
-            return np.full(shape, float(self.roots.n - self.fixed.kept.size))
+            rows = np.broadcast_to(self.roots.rows, len(theta))
+            return np.repeat(rows[:, None] - self.fixed.kept.size, shape[1], axis=1)
         slopes = curvature(point, self.reml)
         _, hessian = self.chain(theta, slopes)
         return satterthwaite(contrasts, point, slopes, self.directions(theta), hessian)
@@ -233,6 +245,60 @@ class LinearMixed:
             Lambda = self.relative_factor(theta[None])[0]
             self._add_effects(y, sigma * Lambda @ draws[:, :effects].reshape(n, q, J))
         return y
+
+    def resample(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
+        """Responses (rows, n) from reflated effects and residuals, drawn with replacement."""
+        design = self.design
+        effects = random_effects(self, theta)
+        U = reflated(effects.values, effects.marginal)
+        rest = design.y - self._expected(theta, "same")
+        rest = rest - rest.mean()
+        rest *= np.sqrt(self.sigma2(theta[None])[0] / np.mean(rest**2))
+        J = design.n_groups
+        draws = rng.random((n, J + design.n))
+        chosen = (draws[:, :J] * J).astype(np.intp)
+        y = np.repeat(self._expected(theta, "new")[:, None], n, axis=1)
+        y += rest[(draws[:, J:].T * design.n).astype(np.intp)]
+        self._add_effects(y, U[chosen].transpose(0, 2, 1))
+        return y
+
+    @property
+    def n_groups(self) -> int:
+        """Number of groups J, as clusters to resample."""
+        return self.design.n_groups
+
+    def estimable(self, weights: Array) -> Mask:
+        """Which weightings (R, J) of the groups leave every parameter estimable, (R,)."""
+        return estimable(self, weights)
+
+    def with_group_weights(self, weights: Array, theta: Array) -> LinearMixed:
+        """The same response with groups weighted by each row of (R, J); search from theta (k,)."""
+        return reweighted(self, weights, theta)
+
+    def components(self, theta: Array) -> Components:
+        """Standard deviations and correlations at theta (R, k), in the order of `varcorr`."""
+        Lambda = self.relative_factor(theta)
+        sigma2 = self.sigma2(theta)
+        covariance = sigma2[:, None, None] * (Lambda @ Lambda.transpose(0, 2, 1))
+        sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        names, group = self.design.z_names, self.design.group
+        terms: list[str] = []
+        values: list[Array] = []
+        for block in self.structure.slices:
+            each = range(block.start, block.stop)
+            terms += [f"sd__{names[i]}" for i in each]
+            values += [sd[:, i] for i in each]
+            for i, j in combinations(each, 2):
+                size = sd[:, i] * sd[:, j]
+                alive = size > 0
+                r = covariance[:, i, j] / np.where(alive, size, 1.0)
+                terms.append(f"cor__{names[i]}.{names[j]}")
+                values.append(np.where(alive, r, np.nan))
+        return Components(
+            (*[group] * len(terms), "Residual"),
+            (*terms, "sd__Observation"),
+            np.stack([*values, np.sqrt(sigma2)], axis=1),
+        )
 
     def _expected(self, theta: Array, groups: Groups) -> Array:
         """(rows,) expectation of the response, given the random effects of "same" groups."""

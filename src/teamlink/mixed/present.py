@@ -38,18 +38,13 @@ def tidy(fit: MixedFit, level: float) -> pd.DataFrame:
             "conf_high": interval["conf_high"].to_numpy(),
         }
     )
-    varcorr = fit.varcorr
-    names = [
-        "sd__Observation" if group == "Residual"
-        else f"sd__{one}" if pd.isna(two) else f"cor__{one}.{two}"
-        for group, one, two in varcorr[["group", "term1", "term2"]].itertuples(index=False)
-    ]  # fmt: skip
+    components = fit.model.components(fit.working_theta[None])
     random = pd.DataFrame(
         {
             "effect": "ran_pars",
-            "group": varcorr["group"],
-            "term": names,
-            "estimate": varcorr["sdcor"],
+            "group": list(components.groups),
+            "term": list(components.terms),
+            "estimate": components.values[0],
         }
     ).reindex(columns=fixed.columns)
     numeric = fixed.columns[3:]

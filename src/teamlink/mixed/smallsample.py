@@ -64,6 +64,6 @@ def satterthwaite(
     informative = w > _NO_INFORMATION * np.maximum(w[:, -1:], 1.0)
     inverse = np.where(informative, 1.0 / np.where(informative, w, 1.0), 0.0)
     projected = gradient @ U
-    spread = 2 * (projected**2 * inverse[:, None, :]).sum(axis=-1) + 2 * v**2 / point.nu
+    spread = 2 * (projected**2 * inverse[:, None, :]).sum(axis=-1) + 2 * v**2 / point.nu[:, None]
     df: Array = 2 * v**2 / spread
     return df

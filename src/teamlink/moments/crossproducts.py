@@ -10,13 +10,13 @@ basis, sum to those of their union.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from teamlink.typing import Array, Codes
 
-__all__ = ["CrossProducts", "GroupRoots", "group_roots"]
+__all__ = ["CrossProducts", "GroupRoots", "GroupWeights", "group_roots"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,24 @@ class CrossProducts:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupWeights:
+    """How often each group counts, one row a replicate; all that the likelihood sums is weighted.
+
+    Attributes
+    ----------
+    values : (R, J) not negative; whole numbers are frequencies
+    n : (R,) weighted number of rows
+    """
+
+    values: Array
+    n: Array
+
+    def take(self, index: Codes) -> GroupWeights:
+        """Those of some of the replicates, `index` integer (r,)."""
+        return GroupWeights(self.values[index], self.n[index])
+
+
+@dataclass(frozen=True, slots=True)
 class GroupRoots:
     """The same facts in the form the likelihood wants, free of later cancellation.
 
@@ -95,6 +113,8 @@ class GroupRoots:
     Cy : (R, q, J) projections Q_j'y_j
     WXX, WXy, Wyy : (p, p), (R, p), (R,) cross-products of [X y] after projecting out every Z_j
     rank : rank of the block-diagonal Z, summed over groups
+    weights : how often each group counts, where not once; then R replicates share Cy (1, q, J),
+        WXX is (R, p, p), WXy (R, p), Wyy (R,), all three weighted
     """
 
     n: int
@@ -105,14 +125,25 @@ class GroupRoots:
     WXy: Array
     Wyy: Array
     rank: int
+    weights: GroupWeights | None = None
 
     @property
     def responses(self) -> int:
-        """Number of responses R."""
-        return int(self.Cy.shape[0])
+        """Number of responses, or of weightings of one response, R."""
+        return int(self.Wyy.shape[0])
+
+    @property
+    def rows(self) -> Array:
+        """(1,) number of rows, or (R,) weighted numbers of rows."""
+        return np.array([float(self.n)]) if self.weights is None else self.weights.n
 
     def take(self, index: Codes) -> GroupRoots:
         """The same design with some of the responses, `index` integer (r,)."""
+        if self.weights is not None:
+            return replace(
+                self, WXX=self.WXX[index], WXy=self.WXy[index], Wyy=self.Wyy[index],
+                weights=self.weights.take(index),
+            )  # fmt: skip
         if self.responses == 1:
             return self
         return GroupRoots(

@@ -7,6 +7,7 @@ rows need not be sorted by group.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from teamlink.moments.crossproducts import CrossProducts, GroupRoots
 from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes
 
-__all__ = ["CHUNK", "accumulate", "recompute_within"]
+__all__ = ["CHUNK", "accumulate", "recompute_within", "within_by_group"]
 
 CHUNK = 16_384
 """Rows worked on at a time: a chunk of a dozen columns stays in cache."""
@@ -94,7 +95,53 @@ def recompute_within(
     This second pass subtracts each row's own projection first. The parameters are those of
     `accumulate`; `roots` come from its result.
     """
-    q, p = len(roots.S), fixed.kept.size
+    p = fixed.kept.size
+    within = np.zeros((p + Y.shape[1], p + Y.shape[1]))
+    for _, U in _rests(roots, X, Y, Z, codes, fixed, response):
+        within += U.T @ U
+    return replace(
+        roots,
+        WXX=within[:p, :p],
+        WXy=within[p:, :p],
+        Wyy=np.diag(within)[p:].copy(),
+    )
+
+
+def within_by_group(
+    roots: GroupRoots,
+    X: Array,
+    Y: Array,
+    Z: Array,
+    codes: Codes,
+    fixed: FixedBasis,
+    response: ResponseBasis,
+) -> Array:
+    """Each group's cross-products of ``[X y]`` that its Z_j leaves over, (J, m, m).
+
+    They sum to what `recompute_within` gives; the parameters are the same.
+    """
+    m, J = fixed.kept.size + Y.shape[1], roots.S.shape[2]
+    within = np.zeros((m, m, J))
+    for rows, U in _rests(roots, X, Y, Z, codes, fixed, response):
+        for a in range(m):
+            for b in range(a + 1):
+                within[a, b] += np.bincount(codes[rows], U[:, a] * U[:, b], minlength=J)
+    upper = np.triu_indices(m, 1)
+    within[upper] = within.transpose(1, 0, 2)[upper]
+    return np.ascontiguousarray(within.transpose(2, 0, 1))
+
+
+def _rests(
+    roots: GroupRoots,
+    X: Array,
+    Y: Array,
+    Z: Array,
+    codes: Codes,
+    fixed: FixedBasis,
+    response: ResponseBasis,
+) -> Iterator[tuple[slice, Array]]:
+    """Rows of ``[X y]`` less their own projection on Z_j, a chunk (rows, (c, m)) at a time."""
+    q = len(roots.S)
     # Coefficients of Z_j that reproduce the projections: S_j' coefficient = Q_j'[X y]
     coefficients = np.concatenate([roots.CX, roots.Cy])  # (m, q, J)
     for a in reversed(range(q)):
@@ -104,17 +151,10 @@ def recompute_within(
         coefficients[:, a] = np.where(
             alive, (coefficients[:, a] - later) / np.where(alive, pivot, 1.0), 0.0
         )
-    within = np.zeros((p + Y.shape[1], p + Y.shape[1]))
     for start in range(0, len(Z), CHUNK):
         rows = slice(start, start + CHUNK)
         Q = fixed.columns(X[rows])
         U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
         for a in range(q):
             U -= Z[rows, a : a + 1] * coefficients[:, a, codes[rows]].T
-        within += U.T @ U
-    return replace(
-        roots,
-        WXX=within[:p, :p],
-        WXy=within[p:, :p],
-        Wyy=np.diag(within)[p:].copy(),
-    )
+        yield rows, U

@@ -8,10 +8,7 @@ that fails is kept as a `Failure` at its place.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,6 +16,7 @@ import numpy as np
 
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import single_thread
+from teamlink.fitting.progress import progress_bar
 
 __all__ = ["EachAlone", "Failure", "Runs", "run"]
 
@@ -122,7 +120,7 @@ def run(
     seeds = root.spawn(replicates)
     batches = [seeds[i : i + batch] for i in range(0, replicates, batch)]
     outcomes: list[T | str] = []
-    with _progress_bar(replicates, progress, label) as advance:
+    with progress_bar(replicates, progress, label, PATIENCE) as advance:
         for done in _mapped(function, batches, jobs):
             outcomes.extend(done)
             advance(len(outcomes))
@@ -167,45 +165,3 @@ def _or_reason(function: Callable[..., T], argument: object) -> T | str:
         return function(argument)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-
-
-def _unseen(done: int) -> None:
-    """Advance a bar that nobody sees."""
-
-
-@contextmanager
-def _progress_bar(total: int, progress: bool | None, label: str) -> Iterator[Callable[[int], None]]:
-    wanted = sys.stderr.isatty() if progress is None else progress
-    if not wanted:
-        yield _unseen
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bar = Progress(
-        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=progress is None
-    )
-    task = bar.add_task(label, total=total)
-    begun, shown = time.monotonic(), progress is True
-    if shown:
-        bar.start()
-
-    def advance(done: int) -> None:
-        nonlocal shown
-        if not shown and time.monotonic() - begun > PATIENCE:
-            bar.start()
-            shown = True
-        bar.update(task, completed=done)
-
-    try:
-        yield advance
-    finally:
-        if shown:
-            bar.stop()

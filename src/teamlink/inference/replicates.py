@@ -1,0 +1,108 @@
+"""What a batch of refits says, as arrays: one row a replicate, one column a term."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from teamlink.errors import FitError
+from teamlink.fitting.estimates import Estimates
+from teamlink.fitting.fit import solve
+from teamlink.fitting.model import Decomposes, Model
+from teamlink.typing import Array, Codes, Mask
+
+__all__ = ["Labels", "Replicates", "nothing", "replicates_of", "said_by", "stacked"]
+
+NOT_CONVERGED = "did not converge"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What each column is: three texts a term.
+
+    Attributes
+    ----------
+    effects : "fixed", "ran_pars" or "statistic"
+    groups : grouping factor of a variance component
+    terms : names
+    """
+
+    effects: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replicates:
+    """Estimates of R replicates.
+
+    Attributes
+    ----------
+    values : (R, t) missing where a replicate has no estimate
+    std_error : (R, t) missing for variance components too
+    boundary : (R,) whether the optimum lies on the edge of the parameter space
+    failure : R reasons why a replicate is no estimate; empty where it is one
+    """
+
+    values: Array
+    std_error: Array
+    boundary: Mask
+    failure: tuple[str, ...]
+
+    @property
+    def good(self) -> Mask:
+        """(R,) which replicates are estimates."""
+        return np.array([not reason for reason in self.failure], dtype=np.bool_)
+
+
+def said_by(model: Model, estimates: Estimates, theta: Array) -> tuple[Labels, Array, Array]:
+    """Labels, values (R, t) and standard errors (R, t): coefficients, then components."""
+    R, p = estimates.values.shape
+    effects, groups = ("fixed",) * p, (None,) * p
+    if not isinstance(model, Decomposes):
+        return Labels(effects, groups, estimates.names), estimates.values, estimates.std_error
+    parts = model.components(theta)
+    c = len(parts.terms)
+    labels = Labels(
+        effects + ("ran_pars",) * c, groups + parts.groups, estimates.names + parts.terms
+    )
+    values = np.concatenate([estimates.values, parts.values], axis=1)
+    std_error = np.concatenate([estimates.std_error, np.full((R, c), np.nan)], axis=1)
+    return labels, values, std_error
+
+
+def replicates_of(model: Model) -> Replicates:
+    """Fit every replicate of a model and say what came of it."""
+    solution = solve(model)
+    _, values, std_error = said_by(model, model.estimates(solution.theta), solution.theta)
+    finite = np.isfinite(solution.deviance)
+    values[~finite], std_error[~finite] = np.nan, np.nan
+    failure = tuple("" if fine else NOT_CONVERGED for fine in solution.converged & finite)
+    return Replicates(values, std_error, solution.boundary, failure)
+
+
+def nothing(R: int, terms: int, reason: str) -> Replicates:
+    """R replicates that failed for a reason."""
+    empty = np.full((R, terms), np.nan)
+    return Replicates(empty, empty.copy(), np.zeros(R, dtype=np.bool_), (reason,) * R)
+
+
+def stacked(parts: Iterable[Replicates], order: Codes | None = None) -> Replicates:
+    """Several batches as one, put back in order: `order` holds the place of each replicate."""
+    parts = list(parts)
+    values = np.concatenate([part.values for part in parts])
+    place = np.arange(len(values)) if order is None else np.argsort(order, kind="stable")
+    failure = [reason for part in parts for reason in part.failure]
+    return Replicates(
+        values[place],
+        np.concatenate([part.std_error for part in parts])[place],
+        np.concatenate([part.boundary for part in parts])[place],
+        tuple(failure[i] for i in place),
+    )
+
+
+def reason_of(error: FitError) -> str:
+    """The first sentence of an error, as the reason of a failure."""
+    return str(error).split(":")[0]
