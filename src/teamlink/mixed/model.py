@@ -270,11 +270,10 @@ def bind(
     else:
         products = sums(fixed, response)
     roots = reduced(products)
-    wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
-    point = criterion(roots, wide, reml)
-    if (point.r2 < _LITTLE * roots.Wyy).any():
+    if (_within_residual(roots) < _LITTLE * roots.Wyy).any():
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
-        response = response.moved(fixed_part(point)[0])
+        wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
+        response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
         roots = reduced(sums(fixed, response))
     _check_residual(design, roots)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
@@ -282,10 +281,9 @@ def bind(
 
 def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
     """Raise where X and Z together leave nothing of a response; its likelihood has no maximum."""
-    explained = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)[0]
-    rest = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
     # In the working basis the sum of squares is n; rounding leaves 1e-30 of it.
-    exact = np.flatnonzero((rest < 1e-22 * roots.n) & (roots.n > roots.rank))
+    nothing = _within_residual(roots) < 1e-22 * roots.n
+    exact = np.flatnonzero(nothing & (roots.n > roots.rank))
     if exact.size:
         which = "" if roots.responses == 1 else f" (replicates {exact[:5].tolist()})"
         raise FitError(
@@ -293,3 +291,10 @@ def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
             f"{which}: there is no residual variance to estimate (is the response a function of a "
             "predictor, or constant within groups?)"
         )
+
+
+def _within_residual(roots: GroupRoots) -> Array:
+    """Residual sum of squares (R,) of each response on X and all of Z, as Sigma grows large."""
+    explained = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)[0]
+    rest: Array = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
+    return rest
