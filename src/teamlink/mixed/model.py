@@ -264,13 +264,14 @@ def bind(
         else:
             plain = centred_responses(Y, fixed)
             products = sums(fixed, plain)
+        _check_rows(design, fixed)
     response, share = fitted_responses(products, plain, design.n)
     if (share > _LITTLE).all():
         products = products.residuals(response.offset, response.scale)
     else:
         products = sums(fixed, response)
     roots = reduced(products)
-    if (_within_residual(roots) < _LITTLE * roots.Wyy).any():
+    if (_within_residual(roots)[0] < _LITTLE * roots.Wyy).any():
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
         wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
         response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
@@ -279,11 +280,20 @@ def bind(
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
 
 
+def _check_rows(design: MixedDesign, fixed: FixedBasis) -> None:
+    """Raise where the fixed effects alone can reproduce any response."""
+    if fixed.kept.size >= design.n:
+        raise DesignError(
+            f"{fixed.kept.size} independent fixed effects, but only {design.n} rows; drop terms"
+        )
+
+
 def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
     """Raise where X and Z together leave nothing of a response; its likelihood has no maximum."""
-    # In the working basis the sum of squares is n; rounding leaves 1e-30 of it.
-    nothing = _within_residual(roots) < 1e-22 * roots.n
-    exact = np.flatnonzero(nothing & (roots.n > roots.rank))
+    rest, freedom = _within_residual(roots)
+    # In the working basis the sum of squares is n; rounding leaves 1e-30 of it. Where X and Z span
+    # all rows nothing is left either, but that says nothing about the response.
+    exact = np.flatnonzero((rest < 1e-22 * roots.n) & (freedom > 0))
     if exact.size:
         which = "" if roots.responses == 1 else f" (replicates {exact[:5].tolist()})"
         raise FitError(
@@ -293,8 +303,11 @@ def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
         )
 
 
-def _within_residual(roots: GroupRoots) -> Array:
-    """Residual sum of squares (R,) of each response on X and all of Z, as Sigma grows large."""
-    explained = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)[0]
+def _within_residual(roots: GroupRoots) -> tuple[Array, int]:
+    """Residual sum of squares (R,) of each response on X and all of Z, and its degrees of freedom.
+
+    It is what the model leaves unexplained as Sigma grows large.
+    """
+    explained, _, rank, _ = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)
     rest: Array = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
-    return rest
+    return rest, roots.n - roots.rank - int(rank)

@@ -7,12 +7,13 @@ rows need not be sorted by group.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from scipy.sparse import csc_array
 
-from teamlink.moments.crossproducts import CrossProducts, GroupRoots
+from teamlink.moments.crossproducts import CrossProducts, GroupRoots, project
 from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes
 
@@ -61,12 +62,8 @@ def accumulate(
         U = np.concatenate([z, Q, y], axis=1)
         total += Q.T @ U[:, q:]
         yty += np.einsum("ir,ir->r", y, y)
-        pointer = np.arange(len(z) + 1)
         for a in range(q):
-            spread = csc_array(
-                (np.ascontiguousarray(z[:, a]), codes[rows], pointer), shape=(n_groups, len(z))
-            )
-            by_group[a] += spread @ U
+            by_group[a] += _by_group(z[:, a], codes[rows], n_groups) @ U
     sums = np.ascontiguousarray(by_group.transpose(2, 0, 1))  # (q + p + R, q, J)
     return CrossProducts(
         counts=np.bincount(codes, minlength=n_groups).astype(float),
@@ -88,33 +85,59 @@ def recompute_within(
     fixed: FixedBasis,
     response: ResponseBasis,
 ) -> GroupRoots:
-    """Form the within-group cross-products from the rows themselves, not as a difference.
+    """Refine the projections on Z, and form what they leave from the rows themselves.
 
-    Where nearly all variance lies between groups, ``y'y`` less its projection on Z keeps no digits.
-    This second pass subtracts each row's own projection first. The parameters are those of
-    `accumulate`; `roots` come from its result.
+    Where nearly all variance lies between groups, ``y'y`` less its projection on Z keeps no digits,
+    and the projection on a slope loses those that the far group mean takes up. So each row's own
+    projection is subtracted first; what is left is projected once more, and then summed. The
+    parameters are those of `accumulate`; `roots` come from its result.
     """
-    q, p = len(roots.S), fixed.kept.size
-    # Coefficients of Z_j that reproduce the projections: S_j' coefficient = Q_j'[X y]
-    coefficients = np.concatenate([roots.CX, roots.Cy])  # (m, q, J)
-    for a in reversed(range(q)):
-        later = (coefficients[:, a + 1 :] * roots.S[a + 1 :, a]).sum(axis=1)
-        pivot = roots.S[a, a]
-        alive = pivot > 0
-        coefficients[:, a] = np.where(
-            alive, (coefficients[:, a] - later) / np.where(alive, pivot, 1.0), 0.0
-        )
-    within = np.zeros((p + Y.shape[1], p + Y.shape[1]))
-    for start in range(0, len(Z), CHUNK):
-        rows = slice(start, start + CHUNK)
+    p = fixed.kept.size
+
+    def left(coefficients: Array, rows: slice) -> Array:
         Q = fixed.columns(X[rows])
         U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
-        for a in range(q):
+        for a in range(len(roots.S)):
             U -= Z[rows, a : a + 1] * coefficients[:, a, codes[rows]].T
+        return U
+
+    def chunks() -> Iterator[slice]:
+        return (slice(start, start + CHUNK) for start in range(0, len(Z), CHUNK))
+
+    C = np.concatenate([roots.CX, roots.Cy])
+    rough = _coefficients(roots.S, C)
+    ZtU = np.zeros((len(roots.S), roots.S.shape[2], len(C)))
+    for rows in chunks():
+        U = left(rough, rows)
+        for a in range(len(roots.S)):
+            ZtU[a] += _by_group(Z[rows, a], codes[rows], roots.S.shape[2]) @ U
+    C += project(roots.S, ZtU.transpose(2, 0, 1))
+    fine = _coefficients(roots.S, C)
+    within = np.zeros((len(C), len(C)))
+    for rows in chunks():
+        U = left(fine, rows)
         within += U.T @ U
     return replace(
         roots,
+        CX=C[:p],
+        Cy=C[p:],
         WXX=within[:p, :p],
         WXy=within[p:, :p],
         Wyy=np.diag(within)[p:].copy(),
     )
+
+
+def _coefficients(S: Array, C: Array) -> Array:
+    """Coefficients (m, q, J) of Z_j that reproduce the projections C: S_j' coefficient = C_j."""
+    result = C.copy()
+    for a in reversed(range(len(S))):
+        result[:, a] -= (result[:, a + 1 :] * S[a + 1 :, a]).sum(axis=1)
+        alive = S[a, a] > 0
+        result[:, a] = np.where(alive, result[:, a] / np.where(alive, S[a, a], 1.0), 0.0)
+    return result
+
+
+def _by_group(z: Array, codes: Codes, n_groups: int) -> csc_array:
+    """The sparse matrix (J, c) that sums rows by group, each weighted by its z."""
+    pointer = np.arange(len(z) + 1)
+    return csc_array((np.ascontiguousarray(z), codes, pointer), shape=(n_groups, len(z)))
