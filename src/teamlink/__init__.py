@@ -34,6 +34,7 @@ _HOME = {
     "replicate": "registry.replicate",
     "rwg": "measurement",
     "simulate_study": "registry.replicate",
+    "small_sample": "mixed.adjust",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
     "validate": "data.schema",

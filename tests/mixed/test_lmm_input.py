@@ -98,7 +98,7 @@ def test_every_design_fault_at_once(data):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"df": "kenward"}, "Allowed: 'satterthwaite', 'residual', 'normal'"),
+        ({"df": "kenward"}, "Allowed: 'satterthwaite', 'kenward-roger', 'residual', 'normal'"),
         ({"reml": "yes"}, "Allowed: True, False"),
         ({"weights": "w"}, "weights: not fitted yet"),
         ({"residual": "ar1"}, "residual: not fitted yet"),

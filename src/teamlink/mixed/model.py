@@ -18,6 +18,7 @@ from teamlink.mixed.boundary import leave_saddles, singular, snap
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
 from teamlink.mixed.design import MixedDesign
+from teamlink.mixed.kenward_roger import KenwardRoger, kenward_roger
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
@@ -50,7 +51,7 @@ class LinearMixed:
     roots : sufficient statistics in the working basis
     fixed, response, random : the working basis
     reml : restricted likelihood
-    df_method : "satterthwaite", "residual" or "normal"
+    df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     """
 
     design: MixedDesign
@@ -167,9 +168,35 @@ class LinearMixed:
         if self.fixed.intercept >= 0:
             values[:, self.fixed.intercept] += self.response.shift
         sigma2 = point.r2 / self.nu * self.response.scale**2
-        covariance = sigma2[:, None, None] * (K @ C @ K.T)
-        df = self.degrees_of_freedom(theta, K, point)
+        if self.df_method == "kenward-roger":
+            covariance, df = self._kenward_roger(theta, point)
+        else:
+            covariance, df = K @ C @ K.T, self.degrees_of_freedom(theta, K, point)
+        covariance = sigma2[:, None, None] * covariance
         return Estimates(self.names, values, covariance, df, self.df_method)
+
+    def _kenward_roger(self, theta: Array, point: Criterion) -> tuple[Array, Array]:
+        """Adjusted covariance (R, p, p) in units of sigma, and degrees of freedom (R, p)."""
+        p = self.fixed.kept.size
+        covariance, df = np.empty((len(theta), p, p)), np.empty((len(theta), p))
+        for i in range(len(theta)):
+            adjusted, back = self.kenward_roger(theta[i : i + 1], point, i)
+            covariance[i] = back @ adjusted.covariance @ back.T
+            df[i] = adjusted.df(back)
+        return covariance, df
+
+    def kenward_roger(
+        self, theta: Array, point: Criterion, i: int = 0
+    ) -> tuple[KenwardRoger, Array]:
+        """Kenward and Roger's quantities at theta (1, k), point i of the criterion.
+
+        Also the (p, p) matrix that carries coefficients in their columns, where (X'V^-1 X)^-1 is
+        the identity, to the coefficients of the model.
+        """
+        whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
+        Lambda = self.structure.factor(theta)[0]
+        found = kenward_roger(self.roots, self.structure, Lambda, whitening)
+        return found, self.fixed.K @ whitening.T
 
     def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
         """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""
