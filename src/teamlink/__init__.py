@@ -36,6 +36,7 @@ _HOME = {
     "rwg": "measurement",
     "simulate": "inference.simulate",
     "simulate_study": "registry.replicate",
+    "small_sample": "mixed.adjust",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
     "validate": "data.schema",

@@ -111,7 +111,8 @@ def fit(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="csv, parquet, sav, dta, ...")],
     ml: Annotated[bool, typer.Option("--ml", help="Maximum likelihood, not REML.")] = False,
     df: Annotated[
-        str, typer.Option(help="Degrees of freedom: satterthwaite, residual or normal.")
+        str,
+        typer.Option(help="Tests: satterthwaite, kenward-roger, residual or normal."),
     ] = "satterthwaite",
 ) -> None:
     """Fit a linear mixed model to a file and print its summary."""

@@ -85,7 +85,7 @@ def test_more_random_effects_than_rows(data):
 
 
 def test_more_fixed_effects_than_rows(data):
-    with pytest.raises(tl.DesignError, match="41 fixed effects"):
+    with pytest.raises(tl.DesignError, match="40 independent fixed effects, but only 40 rows"):
         tl.lmm("y ~ s + x + (1 | g)", data.assign(s=[f"id{i}" for i in range(40)]))
 
 
@@ -98,7 +98,7 @@ def test_every_design_fault_at_once(data):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"df": "kenward"}, "Allowed: 'satterthwaite', 'residual', 'normal'"),
+        ({"df": "kenward"}, "Allowed: 'satterthwaite', 'kenward-roger', 'residual', 'normal'"),
         ({"reml": "yes"}, "Allowed: True, False"),
         ({"weights": "w"}, "weights: not fitted yet"),
         ({"residual": "ar1"}, "residual: not fitted yet"),

@@ -23,8 +23,16 @@ def written_out(table, codes, weights):
     return pd.concat(parts)
 
 
-@pytest.mark.parametrize("df", ["satterthwaite", "residual"])
-@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.filterwarnings("ignore::teamlink.errors.BoundaryFit")
+@pytest.mark.parametrize(
+    ("df", "reml"),
+    [
+        ("satterthwaite", True),
+        ("satterthwaite", False),
+        ("residual", True),
+        ("kenward-roger", True),
+    ],
+)
 @pytest.mark.parametrize(
     "formula",
     [

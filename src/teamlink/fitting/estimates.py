@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from teamlink.errors import OptionError
 from teamlink.typing import Array
@@ -45,11 +45,11 @@ class Estimates:
     @property
     def p_value(self) -> Array:
         """(R, p) two-sided p values of the t tests."""
-        return np.asarray(2 * stats.t.sf(np.abs(self.statistic), self.df))
+        return np.asarray(2 * stdtr(self.df, -np.abs(self.statistic)))
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Wald interval: lower and upper ends, each (R, p)."""
         if not 0 < level < 1:
             raise OptionError(f"level={level!r}: a confidence level lies between 0 and 1")
-        half = stats.t.ppf(0.5 + level / 2, self.df) * self.std_error
+        half = stdtrit(self.df, 0.5 + level / 2) * self.std_error
         return self.values - half, self.values + half

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import pandas as pd
-from scipy import stats
+from scipy.special import chdtrc
 
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
@@ -150,4 +150,4 @@ def _test(smaller: Fit, larger: Fit) -> tuple[tuple[float, float, float], list[s
         remarks.append(
             f"{where}: a variance of zero lies on the edge of its range, so p is too large."
         )
-    return (chisq, float(df), float(stats.chi2.sf(max(chisq, 0.0), df))), remarks
+    return (chisq, float(df), float(chdtrc(df, max(chisq, 0.0)))), remarks

@@ -150,7 +150,8 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
                 V[:, :, a] -= entry[:, None] * V[:, :, b]
                 F[:, a] -= entry[:, None] * F[:, b]
             else:
-                entry += 1.0
+                # G_j less a positive semi-definite part of G_j - I: at least 1 but for rounding
+                entry = np.maximum(entry + 1.0, 1.0)
                 product *= entry
                 entry = np.sqrt(entry)
             row.append(entry)

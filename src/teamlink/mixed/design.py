@@ -200,10 +200,6 @@ def _check_estimable(design: MixedDesign) -> None:
             where,
             "drop a random slope, or use more rows a group",
         )
-    if design.X.shape[1] >= n:
-        faults.add(
-            f"{design.X.shape[1]} fixed effects, but only {n} rows", "fixed part", "drop terms"
-        )
     faults.raise_if_any(DesignError)
     if J < 5:
         warnings.warn(

@@ -9,6 +9,7 @@ import numpy as np
 
 from teamlink.errors import FitError, NotConverged, OptionError, RankDeficient, check_option
 from teamlink.fitting.fit import single_thread, solve
+from teamlink.mixed.adjust import check_method, warn_of_boundary
 from teamlink.mixed.design import design
 from teamlink.mixed.model import LinearMixed, bind
 from teamlink.mixed.result import MixedFit
@@ -21,7 +22,7 @@ def lmm(
     formula: str,
     data: Table,
     reml: bool = True,
-    df: Literal["satterthwaite", "residual", "normal"] = "satterthwaite",
+    df: Literal["satterthwaite", "kenward-roger", "residual", "normal"] = "satterthwaite",
     weights: None = None,
     residual: None = None,
 ) -> MixedFit:
@@ -39,8 +40,9 @@ def lmm(
         variable of the formula are left out, counted, and warned about.
     reml : bool
         Restricted maximum likelihood (the default), or maximum likelihood.
-    df : {"satterthwaite", "residual", "normal"}
-        Degrees of freedom of the t tests: Satterthwaite's, n - p, or infinite.
+    df : {"satterthwaite", "kenward-roger", "residual", "normal"}
+        Degrees of freedom of the t tests: Satterthwaite's, Kenward and Roger's (with their
+        covariance, under REML only; see `small_sample`), n - p, or infinite.
     weights, residual : None
         Precision weights and residual structures are not fitted yet; anything else raises.
 
@@ -62,7 +64,7 @@ def lmm(
 
     Warns
     -----
-    DroppedRows, RankDeficient, FewGroups, NotConverged
+    DroppedRows, RankDeficient, FewGroups, NotConverged, BoundaryFit
 
     Notes
     -----
@@ -93,8 +95,9 @@ def lmm(
     cses:sector[T.Catholic]    -1.348
     Name: estimate, dtype: float64
     """
-    check_option("df", df, ["satterthwaite", "residual", "normal"])
+    check_option("df", df, ["satterthwaite", "kenward-roger", "residual", "normal"])
     check_option("reml", reml, [True, False])
+    check_method(df, reml)
     if weights is not None:
         raise OptionError("weights: not fitted yet; this version takes weights=None only")
     if residual is not None:
@@ -125,6 +128,7 @@ def _fit(model: LinearMixed) -> MixedFit:
     )
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
+    warn_of_boundary(fit, stacklevel=3)
     return fit
 
 

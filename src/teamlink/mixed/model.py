@@ -22,6 +22,7 @@ from teamlink.mixed.boundary import leave_saddles, singular, snap
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
 from teamlink.mixed.design import MixedDesign
+from teamlink.mixed.kenward_roger import KenwardRoger, kenward_roger
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.ranef import random_effects
 from teamlink.mixed.resample import estimable, reflated, reweighted
@@ -56,7 +57,7 @@ class LinearMixed:
     roots : sufficient statistics in the working basis
     fixed, response, random : the working basis
     reml : restricted likelihood
-    df_method : "satterthwaite", "residual" or "normal"
+    df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
     """
 
@@ -186,9 +187,35 @@ class LinearMixed:
         if self.fixed.intercept >= 0:
             values[:, self.fixed.intercept] += self.response.shift
         sigma2 = point.r2 / self.nu * self.response.scale**2
-        covariance = sigma2[:, None, None] * (K @ C @ K.T)
-        df = self.degrees_of_freedom(theta, K, point)
+        if self.df_method == "kenward-roger":
+            covariance, df = self._kenward_roger(theta, point)
+        else:
+            covariance, df = K @ C @ K.T, self.degrees_of_freedom(theta, K, point)
+        covariance = sigma2[:, None, None] * covariance
         return Estimates(self.names, values, covariance, df, self.df_method)
+
+    def _kenward_roger(self, theta: Array, point: Criterion) -> tuple[Array, Array]:
+        """Adjusted covariance (R, p, p) in units of sigma, and degrees of freedom (R, p)."""
+        p = self.fixed.kept.size
+        covariance, df = np.empty((len(theta), p, p)), np.empty((len(theta), p))
+        for i in range(len(theta)):
+            adjusted, back = self.kenward_roger(theta[i : i + 1], point, i)
+            covariance[i] = back @ adjusted.covariance @ back.T
+            df[i] = adjusted.df(back)
+        return covariance, df
+
+    def kenward_roger(
+        self, theta: Array, point: Criterion, i: int = 0
+    ) -> tuple[KenwardRoger, Array]:
+        """Kenward and Roger's quantities at theta (1, k), point i of the criterion.
+
+        Also the (p, p) matrix that carries coefficients in their columns, where (X'V^-1 X)^-1 is
+        the identity, to the coefficients of the model.
+        """
+        whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
+        Lambda = self.structure.factor(theta)[0]
+        found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
+        return found, self.fixed.K @ whitening.T
 
     def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
         """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""
@@ -356,28 +383,36 @@ def bind(
         else:
             plain = centred_responses(Y, fixed)
             products = sums(fixed, plain)
+        _check_rows(design, fixed)
     response, share = fitted_responses(products, plain, design.n)
     if (share > _LITTLE).all():
         products = products.residuals(response.offset, response.scale)
     else:
         products = sums(fixed, response)
     roots = reduced(products)
-    wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
-    point = criterion(roots, wide, reml)
-    if (point.r2 < _LITTLE * roots.Wyy).any():
+    if (_within_residual(roots)[0] < _LITTLE * roots.Wyy).any():
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
-        response = response.moved(fixed_part(point)[0])
+        wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
+        response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
         roots = reduced(sums(fixed, response))
     _check_residual(design, roots)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
 
 
+def _check_rows(design: MixedDesign, fixed: FixedBasis) -> None:
+    """Raise where the fixed effects alone can reproduce any response."""
+    if fixed.kept.size >= design.n:
+        raise DesignError(
+            f"{fixed.kept.size} independent fixed effects, but only {design.n} rows; drop terms"
+        )
+
+
 def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
     """Raise where X and Z together leave nothing of a response; its likelihood has no maximum."""
-    explained = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)[0]
-    rest = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
-    # In the working basis the sum of squares is n; rounding leaves 1e-30 of it.
-    exact = np.flatnonzero((rest < 1e-22 * roots.n) & (roots.n > roots.rank))
+    rest, freedom = _within_residual(roots)
+    # In the working basis the sum of squares is n; rounding leaves 1e-30 of it. Where X and Z span
+    # all rows nothing is left either, but that says nothing about the response.
+    exact = np.flatnonzero((rest < 1e-22 * roots.n) & (freedom > 0))
     if exact.size:
         which = "" if roots.responses == 1 else f" (replicates {exact[:5].tolist()})"
         raise FitError(
@@ -385,3 +420,13 @@ def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
             f"{which}: there is no residual variance to estimate (is the response a function of a "
             "predictor, or constant within groups?)"
         )
+
+
+def _within_residual(roots: GroupRoots) -> tuple[Array, int]:
+    """Residual sum of squares (R,) of each response on X and all of Z, and its degrees of freedom.
+
+    It is what the model leaves unexplained as Sigma grows large.
+    """
+    explained, _, rank, _ = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)
+    rest: Array = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
+    return rest, roots.n - roots.rank - int(rank)

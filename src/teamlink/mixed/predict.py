@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri
 
 from teamlink.data.schema import as_frame
 from teamlink.errors import DroppedRows, check_option
@@ -49,7 +49,7 @@ def predict(
     variance = _variance(fit, X, Z, codes, level)
     if interval == "prediction":
         variance = variance + fit.sigma**2
-    half = stats.norm.ppf(0.5 + coverage / 2) * np.sqrt(variance)
+    half = ndtri(0.5 + coverage / 2) * np.sqrt(variance)
     return pd.DataFrame(
         {"prediction": value, "conf_low": value - half, "conf_high": value + half}, index=index
     )

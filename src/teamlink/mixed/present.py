@@ -16,6 +16,7 @@ __all__ = ["summarize", "tidy"]
 
 _DF_WORDS = {
     "satterthwaite": "Satterthwaite's degrees of freedom",
+    "kenward-roger": "Kenward and Roger's covariance and degrees of freedom",
     "residual": "n - p degrees of freedom",
     "normal": "normal tests",
 }

@@ -16,7 +16,7 @@ import numpy as np
 
 from teamlink.typing import Array, Codes
 
-__all__ = ["CrossProducts", "GroupRoots", "GroupWeights", "group_roots"]
+__all__ = ["CrossProducts", "GroupRoots", "GroupWeights", "group_roots", "project"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,17 @@ class GroupRoots:
         """(1,) number of rows, or (R,) weighted numbers of rows."""
         return np.array([float(self.n)]) if self.weights is None else self.weights.n
 
+    def written_out(self, i: int) -> GroupRoots:
+        """Replicate i of a weighting by whole numbers with its groups repeated, not weighted."""
+        if self.weights is None:
+            return self
+        each = np.repeat(np.arange(self.S.shape[2]), self.weights.values[i].astype(np.intp))
+        S = self.S[:, :, each]
+        return GroupRoots(
+            int(self.weights.n[i]), S, self.CX[:, :, each], self.Cy[:, :, each], self.WXX[i],
+            self.WXy[i : i + 1], self.Wyy[i : i + 1], int((np.einsum("aaj->aj", S) > 0).sum()),
+        )  # fmt: skip
+
     def take(self, index: Codes) -> GroupRoots:
         """The same design with some of the responses, `index` integer (r,)."""
         if self.weights is not None:
@@ -169,21 +180,19 @@ def group_roots(products: CrossProducts) -> GroupRoots:
     GroupRoots
     """
     q, _, J = products.ZtZ.shape
-    U = np.concatenate([products.ZtX, products.Zty])  # (p + R, q, J)
     p = products.ZtX.shape[0]
     S = np.zeros((q, q, J))
-    C = np.empty_like(U)
     rank = 0
     for a in range(q):
         remainder = products.ZtZ[a, a] - np.square(S[a, :a]).sum(axis=0)
         alive = remainder > _PIVOT * products.ZtZ[a, a]
         rank += int(alive.sum())
         pivot = np.sqrt(np.where(alive, remainder, 1.0))
-        inverse = np.where(alive, 1.0 / pivot, 0.0)
         S[a, a] = np.where(alive, pivot, 0.0)
         for b in range(a + 1, q):
-            S[b, a] = (products.ZtZ[b, a] - (S[b, :a] * S[a, :a]).sum(axis=0)) * inverse
-        C[:, a] = (U[:, a] - (C[:, :a] * S[a, :a]).sum(axis=1)) * inverse
+            rest = products.ZtZ[b, a] - (S[b, :a] * S[a, :a]).sum(axis=0)
+            S[b, a] = np.where(alive, rest / pivot, 0.0)
+    C = project(S, np.concatenate([products.ZtX, products.Zty]))
     CX, Cy = C[:p], C[p:]
     flatX, flaty = CX.reshape(p, q * J), Cy.reshape(-1, q * J)
     return GroupRoots(
@@ -196,3 +205,13 @@ def group_roots(products: CrossProducts) -> GroupRoots:
         Wyy=products.yty - np.einsum("ri,ri->r", flaty, flaty),
         rank=rank,
     )
+
+
+def project(S: Array, ZtU: Array) -> Array:
+    """Projections Q_j'U_j (m, q, J) from Z_j'U_j (m, q, J), with Z_j = Q_j S_j'."""
+    C = np.empty_like(ZtU)
+    for a in range(len(S)):
+        alive = S[a, a] > 0
+        rest = ZtU[:, a] - (C[:, :a] * S[a, :a]).sum(axis=1)
+        C[:, a] = np.where(alive, rest / np.where(alive, S[a, a], 1.0), 0.0)
+    return C

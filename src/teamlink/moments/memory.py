@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.sparse import csc_array
 
-from teamlink.moments.crossproducts import CrossProducts, GroupRoots
+from teamlink.moments.crossproducts import CrossProducts, GroupRoots, project
 from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes
 
@@ -62,12 +62,8 @@ def accumulate(
         U = np.concatenate([z, Q, y], axis=1)
         total += Q.T @ U[:, q:]
         yty += np.einsum("ir,ir->r", y, y)
-        pointer = np.arange(len(z) + 1)
         for a in range(q):
-            spread = csc_array(
-                (np.ascontiguousarray(z[:, a]), codes[rows], pointer), shape=(n_groups, len(z))
-            )
-            by_group[a] += spread @ U
+            by_group[a] += _by_group(z[:, a], codes[rows], n_groups) @ U
     sums = np.ascontiguousarray(by_group.transpose(2, 0, 1))  # (q + p + R, q, J)
     return CrossProducts(
         counts=np.bincount(codes, minlength=n_groups).astype(float),
@@ -89,18 +85,27 @@ def recompute_within(
     fixed: FixedBasis,
     response: ResponseBasis,
 ) -> GroupRoots:
-    """Form the within-group cross-products from the rows themselves, not as a difference.
+    """Refine the projections on Z, and form what they leave from the rows themselves.
 
-    Where nearly all variance lies between groups, ``y'y`` less its projection on Z keeps no digits.
-    This second pass subtracts each row's own projection first. The parameters are those of
-    `accumulate`; `roots` come from its result.
+    Where nearly all variance lies between groups, ``y'y`` less its projection on Z keeps no digits,
+    and the projection on a slope loses those that the far group mean takes up. So each row's own
+    projection is subtracted first; what is left is projected once more, and then summed. The
+    parameters are those of `accumulate`; `roots` come from its result.
     """
-    p = fixed.kept.size
-    within = np.zeros((p + Y.shape[1], p + Y.shape[1]))
-    for _, U in _rests(roots, X, Y, Z, codes, fixed, response):
+    p, q, J = fixed.kept.size, len(roots.S), roots.S.shape[2]
+    C = np.concatenate([roots.CX, roots.Cy])
+    ZtU = np.zeros((q, J, len(C)))
+    for rows, U in _rests(_coefficients(roots.S, C), X, Y, Z, codes, fixed, response):
+        for a in range(q):
+            ZtU[a] += _by_group(Z[rows, a], codes[rows], J) @ U
+    C += project(roots.S, ZtU.transpose(2, 0, 1))
+    within = np.zeros((len(C), len(C)))
+    for _, U in _rests(_coefficients(roots.S, C), X, Y, Z, codes, fixed, response):
         within += U.T @ U
     return replace(
         roots,
+        CX=C[:p],
+        Cy=C[p:],
         WXX=within[:p, :p],
         WXy=within[p:, :p],
         Wyy=np.diag(within)[p:].copy(),
@@ -118,11 +123,12 @@ def within_by_group(
 ) -> Array:
     """Each group's cross-products of ``[X y]`` that its Z_j leaves over, (J, m, m).
 
-    They sum to what `recompute_within` gives; the parameters are the same.
+    The parameters are those of `accumulate`; the sum over groups is W of `GroupRoots`.
     """
     m, J = fixed.kept.size + Y.shape[1], roots.S.shape[2]
     within = np.zeros((m, m, J))
-    for rows, U in _rests(roots, X, Y, Z, codes, fixed, response):
+    coefficients = _coefficients(roots.S, np.concatenate([roots.CX, roots.Cy]))
+    for rows, U in _rests(coefficients, X, Y, Z, codes, fixed, response):
         for a in range(m):
             for b in range(a + 1):
                 within[a, b] += np.bincount(codes[rows], U[:, a] * U[:, b], minlength=J)
@@ -132,7 +138,7 @@ def within_by_group(
 
 
 def _rests(
-    roots: GroupRoots,
+    coefficients: Array,
     X: Array,
     Y: Array,
     Z: Array,
@@ -140,21 +146,27 @@ def _rests(
     fixed: FixedBasis,
     response: ResponseBasis,
 ) -> Iterator[tuple[slice, Array]]:
-    """Rows of ``[X y]`` less their own projection on Z_j, a chunk (rows, (c, m)) at a time."""
-    q = len(roots.S)
-    # Coefficients of Z_j that reproduce the projections: S_j' coefficient = Q_j'[X y]
-    coefficients = np.concatenate([roots.CX, roots.Cy])  # (m, q, J)
-    for a in reversed(range(q)):
-        later = (coefficients[:, a + 1 :] * roots.S[a + 1 :, a]).sum(axis=1)
-        pivot = roots.S[a, a]
-        alive = pivot > 0
-        coefficients[:, a] = np.where(
-            alive, (coefficients[:, a] - later) / np.where(alive, pivot, 1.0), 0.0
-        )
+    """Rows of ``[X y]`` less Z_j times coefficients (m, q, J), a chunk (rows, (c, m)) at a time."""
     for start in range(0, len(Z), CHUNK):
         rows = slice(start, start + CHUNK)
         Q = fixed.columns(X[rows])
         U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
-        for a in range(q):
+        for a in range(Z.shape[1]):
             U -= Z[rows, a : a + 1] * coefficients[:, a, codes[rows]].T
         yield rows, U
+
+
+def _coefficients(S: Array, C: Array) -> Array:
+    """Coefficients (m, q, J) of Z_j that reproduce the projections C: S_j' coefficient = C_j."""
+    result = C.copy()
+    for a in reversed(range(len(S))):
+        result[:, a] -= (result[:, a + 1 :] * S[a + 1 :, a]).sum(axis=1)
+        alive = S[a, a] > 0
+        result[:, a] = np.where(alive, result[:, a] / np.where(alive, S[a, a], 1.0), 0.0)
+    return result
+
+
+def _by_group(z: Array, codes: Codes, n_groups: int) -> csc_array:
+    """The sparse matrix (J, c) that sums rows by group, each weighted by its z."""
+    pointer = np.arange(len(z) + 1)
+    return csc_array((np.ascontiguousarray(z), codes, pointer), shape=(n_groups, len(z)))
