@@ -41,6 +41,9 @@ from teamlink.typing import Array
 
 __all__ = ["KenwardRoger", "kenward_roger"]
 
+_ROUNDING = 1e-12
+"""A difference of traces smaller than this share of them is rounding."""
+
 _NO_INFORMATION = 1e-12
 """Eigenvalues of the information, scaled to a unit diagonal, that count as zero."""
 
@@ -122,7 +125,8 @@ def kenward_roger(
     traces = K.reshape(size, -1) @ K.reshape(size, -1).T
     traces[0, 0] += roots.n - q * J
     PP = P.reshape(size, -1) @ P.reshape(size, -1).T
-    W = _inverse(traces - 2 * np.einsum("ijaa->ij", Q) + PP, P)
+    information = traces - 2 * np.einsum("ijaa->ij", Q) + PP
+    W = _inverse(information, np.diag(traces), P)
     weighted = np.tensordot(W, P, axes=(1, 0))
     bias = np.einsum("ij,ijab->ab", W, Q) - np.einsum("iab,ibc->ac", P, weighted)
     return KenwardRoger(np.eye(p) + bias + bias.T, P, W)
@@ -148,10 +152,15 @@ def _whitened(
     return K, c, whitening @ roots.WXX @ whitening.T
 
 
-def _inverse(information: Array, P: Array) -> Array:
-    """Twice the inverse of the information, without the directions in which V does not move."""
-    scale = np.sqrt(np.diag(information).clip(min=0))
-    scale = np.where(scale > 0, scale, 1.0)
+def _inverse(information: Array, size: Array, P: Array) -> Array:
+    """Twice the inverse of the information, without the directions in which V does not move.
+
+    `size` (k + 1,) is what the diagonal was before the fixed effects took their part; a remainder
+    that is rounding of it is none.
+    """
+    diagonal = np.diag(information)
+    there = diagonal > _ROUNDING * size
+    scale = np.sqrt(np.where(there, diagonal, np.where(size > 0, size, 1.0)))
     w, U = np.linalg.eigh(information / np.outer(scale, scale))
     known = w > _NO_INFORMATION
     idle = np.tensordot((U[:, ~known] / scale[:, None]).T, P, axes=(1, 0))

@@ -188,16 +188,16 @@ def _estimating(groups: _Groups, kind: str) -> Array:
     half = np.linalg.solve(np.swapaxes(U, 1, 2), X)  # V^-1/2 X
     if kind not in ("CR2", "CR3"):
         return np.swapaxes(np.linalg.solve(U, half), 1, 2)
-    UX = U @ X
-    UU = U @ np.swapaxes(U, 1, 2)
-    w, vectors = np.linalg.eigh(UU @ UU - UX @ np.swapaxes(UX, 1, 2))
-    # B_j lacks as much rank as I - H_j, whose eigenvalues lie between 0 and 1 whatever V_j is.
-    leverage = np.linalg.eigvalsh(np.swapaxes(half, 1, 2) @ half)
-    short = (leverage > 1 - _SINGULAR).sum(axis=1)
-    regular = np.arange(w.shape[1]) >= short[:, None]
-    power = np.where(regular, np.where(regular, w, 1.0) ** (-0.5 if kind == "CR2" else -1.0), 0.0)
-    left = np.swapaxes(half if kind == "CR2" else UX, 1, 2) @ vectors
-    E: Array = (left * power[:, None, :]) @ np.swapaxes(vectors, 1, 2) @ U
+    # B_j = K (I - H_j) K with K = U U'. The eigenvalues of I - H_j lie between 0 and 1 whatever V_j
+    # is, so rank is read there; B_j itself may hold numbers of very different size.
+    K = U @ np.swapaxes(U, 1, 2)
+    leverage, vectors = np.linalg.eigh(half @ np.swapaxes(half, 1, 2))
+    rest = np.where(leverage > 1 - _SINGULAR, 0.0, (1 - leverage).clip(min=0))
+    directions, s, _ = np.linalg.svd(K @ (vectors * np.sqrt(rest)[:, None, :]))
+    regular = np.arange(s.shape[1]) < (rest > 0).sum(axis=1)[:, None]
+    power = np.where(regular, np.where(regular, s, 1.0) ** (-1.0 if kind == "CR2" else -2.0), 0.0)
+    left = np.swapaxes(half if kind == "CR2" else U @ X, 1, 2) @ directions
+    E: Array = (left * power[:, None, :]) @ np.swapaxes(directions, 1, 2) @ U
     return E
 
 
