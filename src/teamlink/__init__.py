@@ -40,6 +40,7 @@ _HOME = {
     "small_sample": "mixed.adjust",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
+    "test": "mixed.hypotheses",
     "validate": "data.schema",
 }
 

@@ -81,16 +81,28 @@ class KenwardRoger:
         return df
 
     def scaled_f(self, contrasts: Array) -> tuple[float, float]:
-        """Denominator degrees of freedom and the factor of F for r independent contrasts (r, p)."""
+        """Denominator degrees of freedom and the factor of F for r independent contrasts (r, p).
+
+        Raises `FitError` where no F distribution has the moments that F would have.
+        """
         r = len(contrasts)
+        if r == 1:
+            return float(self.df(contrasts)[0]), 1.0
         A1, A2 = self.spread(contrasts)
         B = (A1 + 6 * A2) / (2 * r)
         g = ((r + 1) * A1 - (r + 4) * A2) / ((r + 2) * A2)
         base = 3 * r + 2 * (1 - g)
         c1, c2, c3 = g / base, (r - g) / base, (r + 2 - g) / base
-        rho = ((1 - A2 / r) / (1 - c2 * B)) ** 2 * (1 + c1 * B) / (1 - c3 * B) / r
-        ddf = 4 + (r + 2) / (r * rho - 1)
-        return float(ddf), float(ddf * (1 - A2 / r) / (ddf - 2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rho = ((1 - A2 / r) / (1 - c2 * B)) ** 2 * (1 + c1 * B) / (1 - c3 * B) / r
+            ddf = 4 + (r + 2) / (r * rho - 1)
+            scale = ddf * (1 - A2 / r) / (ddf - 2)
+        if not (ddf > 2 and scale > 0 and np.isfinite(scale)):
+            raise FitError(
+                f"Kenward-Roger: too few groups for a joint test of {r} equations; no F "
+                "distribution has its moments. Test fewer at a time, or by Satterthwaite's method"
+            )
+        return float(ddf), float(scale)
 
 
 def kenward_roger(

@@ -48,7 +48,7 @@ from teamlink.mixed.result import MixedFit
 from teamlink.moments.memory import within_by_group
 from teamlink.typing import Array
 
-__all__ = ["KINDS", "robust"]
+__all__ = ["KINDS", "degrees_of_freedom", "robust"]
 
 KINDS = ("CR0", "CR1", "CR1S", "CR2", "CR3")
 
@@ -135,17 +135,35 @@ def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "C
     return replace(fit, estimates=estimates)
 
 
+def degrees_of_freedom(model: LinearMixed, theta: Array, kind: str, contrasts: Array) -> Array:
+    """Satterthwaite's degrees of freedom (c,) of contrasts (c, p) on the coefficients.
+
+    Parameters
+    ----------
+    model : LinearMixed
+    theta : (1, k)
+    kind : one of `KINDS`
+    contrasts : (c, p)
+    """
+    groups, E, back = _pieces(model, theta, kind)
+    return _degrees_of_freedom(groups, E, contrasts @ back)
+
+
 def _covariance(model: LinearMixed, theta: Array, kind: str) -> tuple[Array, Array]:
     """Covariance (p, p) of the fixed effects and degrees of freedom (p,), in units of the data."""
+    groups, E, back = _pieces(model, theta, kind)
+    scores = np.einsum("jpd,jd->jp", E, groups.e)
+    root = model.response.scale[0] * back @ scores.T
+    covariance = _factor(kind, len(scores), model.roots.n, E.shape[1]) * root @ root.T
+    return covariance, _degrees_of_freedom(groups, E, back)
+
+
+def _pieces(model: LinearMixed, theta: Array, kind: str) -> tuple[_Groups, Array, Array]:
+    """Groups, E_j (J, p, d), and (p, p) what carries coefficients back to those of the model."""
     point = model.evaluate(theta)
     whitening: Array = np.asarray(np.linalg.inv(point.M_root[0, :-1, :-1]), dtype=float)
     groups = _reduced(model, model.structure.factor(theta)[0], whitening, point.M_root[0])
-    E = _estimating(groups, kind)
-    scores = np.einsum("jpd,jd->jp", E, groups.e)
-    back = model.response.scale[0] * model.fixed.K @ whitening.T
-    root = back @ scores.T
-    covariance = _factor(kind, len(scores), model.roots.n, E.shape[1]) * root @ root.T
-    return covariance, _degrees_of_freedom(groups, E, back)
+    return groups, _estimating(groups, kind), model.fixed.K @ whitening.T
 
 
 def _factor(kind: str, J: int, n: int, p: int) -> float:
