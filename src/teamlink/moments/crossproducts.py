@@ -195,16 +195,13 @@ def group_roots(products: CrossProducts) -> GroupRoots:
     C = project(S, np.concatenate([products.ZtX, products.Zty]))
     CX, Cy = C[:p], C[p:]
     flatX, flaty = CX.reshape(p, q * J), Cy.reshape(-1, q * J)
-    WXX, WXy = _without_rounding(
-        products.XtX - flatX @ flatX.T, products.Xty - flaty @ flatX.T, products.XtX
-    )
     return GroupRoots(
         n=int(products.counts.sum()),
         S=S,
         CX=CX,
         Cy=Cy,
-        WXX=WXX,
-        WXy=WXy,
+        WXX=_without_rounding(products.XtX - flatX @ flatX.T, products.XtX),
+        WXy=products.Xty - flaty @ flatX.T,
         Wyy=products.yty - np.einsum("ri,ri->r", flaty, flaty),
         rank=rank,
     )
@@ -220,12 +217,14 @@ def project(S: Array, ZtU: Array) -> Array:
     return C
 
 
-def _without_rounding(WXX: Array, WXy: Array, XtX: Array) -> tuple[Array, Array]:
+def _without_rounding(WXX: Array, XtX: Array) -> Array:
     """What lies within groups, exactly nothing in directions that are constant within them.
 
-    A difference leaves rounding there, which a large variance between groups would magnify.
+    A difference leaves rounding there, which a large variance between groups would magnify. What
+    is more than rounding stays whatever its sign: where the projections have lost digits it makes
+    up for them, so that the sum of both is right.
     """
     w, U = np.linalg.eigh((WXX + WXX.T) / 2)
-    kept = U * (w > _PIVOT * np.diag(XtX).max(initial=0.0))
-    cleaned: Array = (kept * w) @ kept.T
-    return cleaned, WXy @ kept @ kept.T
+    kept = np.where(np.abs(w) > _PIVOT * np.diag(XtX).max(initial=0.0), w, 0.0)
+    cleaned: Array = (U * kept) @ U.T
+    return cleaned
