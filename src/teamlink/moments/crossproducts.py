@@ -59,7 +59,7 @@ class CrossProducts:
         return CrossProducts(
             self.counts,
             self.ZtZ,
-            (rotation.T @ ZtX.reshape(len(kept), -1)).reshape(ZtX.shape),
+            (rotation.T @ ZtX.reshape(len(kept), self.ZtZ[0].size)).reshape(ZtX.shape),
             self.Zty,
             rotation.T @ self.XtX[np.ix_(kept, kept)] @ rotation,
             self.Xty[:, kept] @ rotation,
