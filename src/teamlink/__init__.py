@@ -34,6 +34,7 @@ _HOME = {
     "refit": "inference.refit",
     "reliability": "mixed.reliability",
     "replicate": "registry.replicate",
+    "robust": "mixed.sandwich",
     "rwg": "measurement",
     "simulate": "inference.simulate",
     "simulate_study": "registry.replicate",

@@ -201,3 +201,8 @@ class TestRefuses:
         dummies = tl.lmm("y ~ C(school) + (1 | school)", sample(1))
         with pytest.raises(tl.FitError, match="use up all"):
             tl.small_sample(replace(dummies, working_theta=np.array([0.7])), "kenward-roger")
+
+
+def test_no_fixed_effect_at_all() -> None:
+    fit = tl.lmm("y ~ 0 + (1 | school)", sample(2), df="kenward-roger")
+    assert fit.df.empty

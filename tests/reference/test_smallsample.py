@@ -103,3 +103,16 @@ def test_the_two_methods_differ_where_pbkrtest_and_lmertest_do() -> None:
             ours.df - fit(key).df, aligned(key, theirs.tolist(), names(key)), rtol=1e-3
         )
         assert (ours.bse > fit(key).bse).all()
+
+
+@models
+@pytest.mark.parametrize("kind", ["CR0", "CR1", "CR1S", "CR2", "CR3"])
+@pytest.mark.parametrize("which", ["tight", "default"])
+def test_cluster_robust(key: str, kind: str, which: str) -> None:
+    ours = tl.robust(fit(key) if which == "tight" else at_lme4_s_theta(key), kind)
+    ref = raw(key)[which]["robust"][kind]
+    se = aligned(key, ref["se"], names(key))
+    np.testing.assert_allclose(ours.bse, se, rtol=STANDARD_ERROR)
+    np.testing.assert_allclose(ours.df, aligned(key, ref["df"], names(key)), rtol=DF)
+    difference = ours.cov_params().to_numpy() - aligned(key, ref["vcov"], names(key))
+    assert np.abs(difference / np.outer(se, se)).max() <= STANDARD_ERROR

@@ -44,7 +44,8 @@ def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
     DesignError
         The responses have another number of rows than the fit, or are not finite.
     OptionError
-        The engine of `fit` cannot take new responses.
+        The engine of `fit` cannot take new responses, or its standard errors were replaced after
+        fitting (`robust`).
 
     Notes
     -----
@@ -67,6 +68,12 @@ def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
     if not isinstance(fit.model, Refittable):
         raise OptionError(
             f"a fit of {type(fit.model).__name__} cannot be refitted to new responses"
+        )
+    own = fit.model.estimates(fit.working_theta[None]).method
+    if own != fit.estimates.method:
+        raise OptionError(
+            f"the standard errors of this fit ({fit.estimates.method}) were put in after fitting; "
+            f"refits would have the model's own ({own}): refit the fit without them"
         )
     responses = np.asarray(Y, dtype=float)
     responses = responses[:, None] if responses.ndim == 1 else responses

@@ -20,6 +20,10 @@ _DF_WORDS = {
     "residual": "n - p degrees of freedom",
     "normal": "normal tests",
 }
+_DF_WORDS |= {
+    kind: f"cluster-robust covariance ({kind}) with Satterthwaite's degrees of freedom"
+    for kind in ("CR0", "CR1", "CR1S", "CR2", "CR3")
+}
 
 
 def tidy(fit: MixedFit, level: float) -> pd.DataFrame:

@@ -59,7 +59,7 @@ class CrossProducts:
         return CrossProducts(
             self.counts,
             self.ZtZ,
-            (rotation.T @ ZtX.reshape(len(kept), self.ZtZ[0].size)).reshape(ZtX.shape),
+            np.tensordot(rotation.T, ZtX, axes=(1, 0)),
             self.Zty,
             rotation.T @ self.XtX[np.ix_(kept, kept)] @ rotation,
             self.Xty[:, kept] @ rotation,
