@@ -41,6 +41,7 @@ _HOME = {
     "small_sample": "mixed.adjust",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
+    "test": "mixed.hypotheses",
     "validate": "data.schema",
 }
 

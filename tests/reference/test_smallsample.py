@@ -14,7 +14,7 @@ import teamlink as tl
 from teamlink.errors import BoundaryFit
 
 from .lme4.parse import md5
-from .smallsample.parse import KEYS, OPTIMISER, SCRIPT, aligned, data, raw
+from .smallsample.parse import KEYS, OPTIMISER, SCRIPT, aligned, data, order, raw
 
 STANDARD_ERROR = 1e-6
 """Relative. Both sides stand at the optimum; at one theta they agree to 1e-9."""
@@ -116,3 +116,42 @@ def test_cluster_robust(key: str, kind: str, which: str) -> None:
     np.testing.assert_allclose(ours.df, aligned(key, ref["df"], names(key)), rtol=DF)
     difference = ours.cov_params().to_numpy() - aligned(key, ref["vcov"], names(key))
     assert np.abs(difference / np.outer(se, se)).max() <= STANDARD_ERROR
+
+
+joint = pytest.mark.parametrize(
+    ("key", "i"), [(key, i) for key in KEYS for i in range(len(raw(key)["tight"]["joint"]))]
+)
+
+
+@joint
+def test_hypothesis_is_read_as_meant(key: str, i: int) -> None:
+    ref = raw(key)["tight"]["joint"][i]
+    found = tl.test(fit(key), ref["text"])
+    at = order(key, names(key))
+    np.testing.assert_array_equal(found.contrasts, np.array(ref["L"])[:, at])
+    np.testing.assert_array_equal(found.table["rhs"], ref["rhs"])
+
+
+@joint
+@pytest.mark.parametrize("method", ["kenward_roger", "satterthwaite"])
+def test_joint_tests(key: str, i: int, method: str) -> None:
+    said = raw(key)["tight"]["joint"][i]
+    ref = said[method]
+    start = kenward_roger(key) if method == "kenward_roger" else fit(key)
+    for found in (
+        tl.test(start, said["text"]),
+        tl.test(start, np.array(said["L"])[:, order(key, names(key))], said["rhs"]),
+    ):
+        assert found.df_num == ref["ndf"]
+        assert found.df_denom == pytest.approx(ref["ddf"], rel=DF)
+        assert found.scale == pytest.approx(ref.get("F_scaling", 1.0), rel=DF)
+        # F is quadratic in estimates that agree to 1e-7 and covariances that agree to 1e-6
+        assert found.statistic == pytest.approx(ref["F"], rel=1e-5)
+        # R's smallest p values are zero
+        assert found.p_value == pytest.approx(ref["p"], rel=1e-3, abs=1e-300)
+
+
+def test_some_joint_tests_tell_the_methods_apart() -> None:
+    both = [j for j in raw("unbalanced")["tight"]["joint"] if len(j["L"]) > 1]
+    assert all(abs(j["kenward_roger"]["F_scaling"] - 1) > 0.01 for j in both)
+    assert all(abs(j["kenward_roger"]["ddf"] - j["satterthwaite"]["ddf"]) > 1 for j in both)

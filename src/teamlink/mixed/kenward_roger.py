@@ -41,6 +41,9 @@ from teamlink.typing import Array
 
 __all__ = ["KenwardRoger", "kenward_roger"]
 
+_ROUNDING = 1e-12
+"""A difference of traces smaller than this share of them is rounding."""
+
 _NO_INFORMATION = 1e-12
 """Eigenvalues of the information, scaled to a unit diagonal, that count as zero."""
 
@@ -78,16 +81,28 @@ class KenwardRoger:
         return df
 
     def scaled_f(self, contrasts: Array) -> tuple[float, float]:
-        """Denominator degrees of freedom and the factor of F for r independent contrasts (r, p)."""
+        """Denominator degrees of freedom and the factor of F for r independent contrasts (r, p).
+
+        Raises `FitError` where no F distribution has the moments that F would have.
+        """
         r = len(contrasts)
+        if r == 1:
+            return float(self.df(contrasts)[0]), 1.0
         A1, A2 = self.spread(contrasts)
         B = (A1 + 6 * A2) / (2 * r)
         g = ((r + 1) * A1 - (r + 4) * A2) / ((r + 2) * A2)
         base = 3 * r + 2 * (1 - g)
         c1, c2, c3 = g / base, (r - g) / base, (r + 2 - g) / base
-        rho = ((1 - A2 / r) / (1 - c2 * B)) ** 2 * (1 + c1 * B) / (1 - c3 * B) / r
-        ddf = 4 + (r + 2) / (r * rho - 1)
-        return float(ddf), float(ddf * (1 - A2 / r) / (ddf - 2))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rho = ((1 - A2 / r) / (1 - c2 * B)) ** 2 * (1 + c1 * B) / (1 - c3 * B) / r
+            ddf = 4 + (r + 2) / (r * rho - 1)
+            scale = ddf * (1 - A2 / r) / (ddf - 2)
+        if not (ddf > 2 and scale > 0 and np.isfinite(scale)):
+            raise FitError(
+                f"Kenward-Roger: too few groups for a joint test of {r} equations; no F "
+                "distribution has its moments. Test fewer at a time, or by Satterthwaite's method"
+            )
+        return float(ddf), float(scale)
 
 
 def kenward_roger(
@@ -122,7 +137,8 @@ def kenward_roger(
     traces = K.reshape(size, -1) @ K.reshape(size, -1).T
     traces[0, 0] += roots.n - q * J
     PP = P.reshape(size, -1) @ P.reshape(size, -1).T
-    W = _inverse(traces - 2 * np.einsum("ijaa->ij", Q) + PP, P)
+    information = traces - 2 * np.einsum("ijaa->ij", Q) + PP
+    W = _inverse(information, np.diag(traces), P)
     weighted = np.tensordot(W, P, axes=(1, 0))
     bias = np.einsum("ij,ijab->ab", W, Q) - np.einsum("iab,ibc->ac", P, weighted)
     return KenwardRoger(np.eye(p) + bias + bias.T, P, W)
@@ -148,10 +164,15 @@ def _whitened(
     return K, c, whitening @ roots.WXX @ whitening.T
 
 
-def _inverse(information: Array, P: Array) -> Array:
-    """Twice the inverse of the information, without the directions in which V does not move."""
-    scale = np.sqrt(np.diag(information).clip(min=0))
-    scale = np.where(scale > 0, scale, 1.0)
+def _inverse(information: Array, size: Array, P: Array) -> Array:
+    """Twice the inverse of the information, without the directions in which V does not move.
+
+    `size` (k + 1,) is what the diagonal was before the fixed effects took their part; a remainder
+    that is rounding of it is none.
+    """
+    diagonal = np.diag(information)
+    there = diagonal > _ROUNDING * size
+    scale = np.sqrt(np.where(there, diagonal, np.where(size > 0, size, 1.0)))
     w, U = np.linalg.eigh(information / np.outer(scale, scale))
     known = w > _NO_INFORMATION
     idle = np.tensordot((U[:, ~known] / scale[:, None]).T, P, axes=(1, 0))

@@ -12,7 +12,7 @@ from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
 
-__all__ = ["summarize", "tidy"]
+__all__ = ["method_words", "summarize", "tidy"]
 
 _DF_WORDS = {
     "satterthwaite": "Satterthwaite's degrees of freedom",
@@ -24,6 +24,11 @@ _DF_WORDS |= {
     kind: f"cluster-robust covariance ({kind}) with Satterthwaite's degrees of freedom"
     for kind in ("CR0", "CR1", "CR1S", "CR2", "CR3")
 }
+
+
+def method_words(method: str) -> str:
+    """How a summary says a method of tests."""
+    return _DF_WORDS[method]
 
 
 def tidy(fit: MixedFit, level: float) -> pd.DataFrame:
@@ -116,7 +121,7 @@ def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
 
 def _remarks(fit: MixedFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
-    said = [f"Tests and intervals: {_DF_WORDS[fit.estimates.method]}."]
+    said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())
         said.append(f"{sum(fit.dropped.values())} rows left out for missing values: {shown}.")

@@ -48,7 +48,7 @@ from teamlink.mixed.result import MixedFit
 from teamlink.moments.memory import within_by_group
 from teamlink.typing import Array
 
-__all__ = ["KINDS", "robust"]
+__all__ = ["KINDS", "degrees_of_freedom", "robust"]
 
 KINDS = ("CR0", "CR1", "CR1S", "CR2", "CR3")
 
@@ -135,17 +135,35 @@ def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "C
     return replace(fit, estimates=estimates)
 
 
+def degrees_of_freedom(model: LinearMixed, theta: Array, kind: str, contrasts: Array) -> Array:
+    """Satterthwaite's degrees of freedom (c,) of contrasts (c, p) on the coefficients.
+
+    Parameters
+    ----------
+    model : LinearMixed
+    theta : (1, k)
+    kind : one of `KINDS`
+    contrasts : (c, p)
+    """
+    groups, E, back = _pieces(model, theta, kind)
+    return _degrees_of_freedom(groups, E, contrasts @ back)
+
+
 def _covariance(model: LinearMixed, theta: Array, kind: str) -> tuple[Array, Array]:
     """Covariance (p, p) of the fixed effects and degrees of freedom (p,), in units of the data."""
+    groups, E, back = _pieces(model, theta, kind)
+    scores = np.einsum("jpd,jd->jp", E, groups.e)
+    root = model.response.scale[0] * back @ scores.T
+    covariance = _factor(kind, len(scores), model.roots.n, E.shape[1]) * root @ root.T
+    return covariance, _degrees_of_freedom(groups, E, back)
+
+
+def _pieces(model: LinearMixed, theta: Array, kind: str) -> tuple[_Groups, Array, Array]:
+    """Groups, E_j (J, p, d), and (p, p) what carries coefficients back to those of the model."""
     point = model.evaluate(theta)
     whitening: Array = np.asarray(np.linalg.inv(point.M_root[0, :-1, :-1]), dtype=float)
     groups = _reduced(model, model.structure.factor(theta)[0], whitening, point.M_root[0])
-    E = _estimating(groups, kind)
-    scores = np.einsum("jpd,jd->jp", E, groups.e)
-    back = model.response.scale[0] * model.fixed.K @ whitening.T
-    root = back @ scores.T
-    covariance = _factor(kind, len(scores), model.roots.n, E.shape[1]) * root @ root.T
-    return covariance, _degrees_of_freedom(groups, E, back)
+    return groups, _estimating(groups, kind), model.fixed.K @ whitening.T
 
 
 def _factor(kind: str, J: int, n: int, p: int) -> float:
@@ -188,16 +206,16 @@ def _estimating(groups: _Groups, kind: str) -> Array:
     half = np.linalg.solve(np.swapaxes(U, 1, 2), X)  # V^-1/2 X
     if kind not in ("CR2", "CR3"):
         return np.swapaxes(np.linalg.solve(U, half), 1, 2)
-    UX = U @ X
-    UU = U @ np.swapaxes(U, 1, 2)
-    w, vectors = np.linalg.eigh(UU @ UU - UX @ np.swapaxes(UX, 1, 2))
-    # B_j lacks as much rank as I - H_j, whose eigenvalues lie between 0 and 1 whatever V_j is.
-    leverage = np.linalg.eigvalsh(np.swapaxes(half, 1, 2) @ half)
-    short = (leverage > 1 - _SINGULAR).sum(axis=1)
-    regular = np.arange(w.shape[1]) >= short[:, None]
-    power = np.where(regular, np.where(regular, w, 1.0) ** (-0.5 if kind == "CR2" else -1.0), 0.0)
-    left = np.swapaxes(half if kind == "CR2" else UX, 1, 2) @ vectors
-    E: Array = (left * power[:, None, :]) @ np.swapaxes(vectors, 1, 2) @ U
+    # B_j = K (I - H_j) K with K = U U'. The eigenvalues of I - H_j lie between 0 and 1 whatever V_j
+    # is, so rank is read there; B_j itself may hold numbers of very different size.
+    K = U @ np.swapaxes(U, 1, 2)
+    leverage, vectors = np.linalg.eigh(half @ np.swapaxes(half, 1, 2))
+    rest = np.where(leverage > 1 - _SINGULAR, 0.0, (1 - leverage).clip(min=0))
+    directions, s, _ = np.linalg.svd(K @ (vectors * np.sqrt(rest)[:, None, :]))
+    regular = np.arange(s.shape[1]) < (rest > 0).sum(axis=1)[:, None]
+    power = np.where(regular, np.where(regular, s, 1.0) ** (-1.0 if kind == "CR2" else -2.0), 0.0)
+    left = np.swapaxes(half if kind == "CR2" else U @ X, 1, 2) @ directions
+    E: Array = (left * power[:, None, :]) @ np.swapaxes(directions, 1, 2) @ U
     return E
 
 

@@ -195,13 +195,16 @@ def group_roots(products: CrossProducts) -> GroupRoots:
     C = project(S, np.concatenate([products.ZtX, products.Zty]))
     CX, Cy = C[:p], C[p:]
     flatX, flaty = CX.reshape(p, q * J), Cy.reshape(-1, q * J)
+    WXX, WXy = _without_rounding(
+        products.XtX - flatX @ flatX.T, products.Xty - flaty @ flatX.T, products.XtX
+    )
     return GroupRoots(
         n=int(products.counts.sum()),
         S=S,
         CX=CX,
         Cy=Cy,
-        WXX=products.XtX - flatX @ flatX.T,
-        WXy=products.Xty - flaty @ flatX.T,
+        WXX=WXX,
+        WXy=WXy,
         Wyy=products.yty - np.einsum("ri,ri->r", flaty, flaty),
         rank=rank,
     )
@@ -215,3 +218,14 @@ def project(S: Array, ZtU: Array) -> Array:
         rest = ZtU[:, a] - (C[:, :a] * S[a, :a]).sum(axis=1)
         C[:, a] = np.where(alive, rest / np.where(alive, S[a, a], 1.0), 0.0)
     return C
+
+
+def _without_rounding(WXX: Array, WXy: Array, XtX: Array) -> tuple[Array, Array]:
+    """What lies within groups, exactly nothing in directions that are constant within them.
+
+    A difference leaves rounding there, which a large variance between groups would magnify.
+    """
+    w, U = np.linalg.eigh((WXX + WXX.T) / 2)
+    kept = U * (w > _PIVOT * np.diag(XtX).max(initial=0.0))
+    cleaned: Array = (kept * w) @ kept.T
+    return cleaned, WXy @ kept @ kept.T
