@@ -30,6 +30,7 @@ _HOME = {
     "icc2": "measurement",
     "lmm": "mixed.linear",
     "load": "data.load",
+    "profile": "inference.profile",
     "refit": "inference.refit",
     "reliability": "mixed.reliability",
     "replicate": "registry.replicate",

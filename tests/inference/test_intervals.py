@@ -40,7 +40,12 @@ def test_acceleration_of_a_mean_is_its_skewness():
 def test_bca_equals_scipy_on_the_mean_of_a_skewed_sample():
     x = np.random.default_rng(5).exponential(size=25)
     theirs = stats.bootstrap(
-        (x,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(6), axis=0
+        (x,),
+        np.mean,
+        n_resamples=20_000,
+        method="BCa",
+        random_state=np.random.default_rng(6),
+        axis=0,
     )
     sample = theirs.bootstrap_distribution
     ends, shares = intervals.bca(sample, x.mean(), (x.sum() - x) / 24, 0.95)

@@ -25,6 +25,8 @@ __all__ = [
     "Derivatives",
     "Groups",
     "Model",
+    "Pins",
+    "Reach",
     "Refittable",
     "Resamples",
     "Reweights",
@@ -154,6 +156,40 @@ class Resamples(Protocol):
 
     def resample(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
         """Responses (rows, n) at theta (k,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a parameter may lie.
+
+    Attributes
+    ----------
+    low, high : ends of its range
+    closed : whether the parameter may lie on a finite end
+    step : a first step away from the estimate, of the size of its uncertainty
+    """
+
+    low: float
+    high: float
+    closed: bool
+    step: float
+
+
+@runtime_checkable
+class Pins(Protocol):
+    """An engine that can hold a parameter at given values, for likelihood profiles."""
+
+    def maximum_likelihood(self) -> Model:
+        """The same model by maximum likelihood."""
+        ...
+
+    def reach(self, term: str, theta: Array) -> Reach:
+        """The range of a parameter, at theta (k,)."""
+        ...
+
+    def pin(self, term: str, values: Array, theta: Array) -> Model:
+        """The model with a parameter held at each of values (R,); the search starts at theta."""
         ...
 
 

@@ -7,7 +7,7 @@ and the estimates outside are those of the model as written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -17,13 +17,14 @@ import pandas as pd
 from teamlink.errors import DesignError, FitError
 from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
-from teamlink.fitting.model import Derivatives, Groups, Model
+from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.kenward_roger import KenwardRoger, kenward_roger
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
+from teamlink.mixed.pin import pinned_component, reach, without_column
 from teamlink.mixed.ranef import random_effects
 from teamlink.mixed.resample import estimable, reflated, reweighted
 from teamlink.mixed.smallsample import satterthwaite
@@ -326,6 +327,42 @@ class LinearMixed:
             (*terms, "sd__Observation"),
             np.stack([*values, np.sqrt(sigma2)], axis=1),
         )
+
+    def maximum_likelihood(self) -> LinearMixed:
+        """The same model by maximum likelihood."""
+        basis = (self.fixed, self.random)
+        return bind(self.design, False, "normal", None, basis)
+
+    def reach(self, term: str, theta: Array) -> Reach:
+        """The range of a coefficient or component at theta (k,); see `Reach`."""
+        if term in self.names:
+            said = self.estimates(theta[None])
+            k = self.names.index(term)
+            return reach(term, float(said.values[0, k]), float(said.std_error[0, k]), self)
+        parts = self.components(theta[None])
+        value = float(parts.values[0, parts.terms.index(term)])
+        sigma = float(parts.values[0, -1])
+        scale = self.random.scale[self._place(term)[0]] if self._place(term) else 1.0
+        return reach(term, value, sigma / scale / np.sqrt(self.roots.n), self)
+
+    def _place(self, term: str) -> tuple[int, ...]:
+        """Which random effects a component is of: none, one, or two."""
+        names = self.design.z_names
+        single = {f"sd__{name}": (i,) for i, name in enumerate(names)}
+        pairs = {
+            f"cor__{names[i]}.{names[j]}": (i, j) for i, j in combinations(range(len(names)), 2)
+        }
+        return {**single, **pairs}.get(term, ())
+
+    def pin(self, term: str, values: Array, theta: Array) -> Model:
+        """The model with a parameter held at each of values (R,); by maximum likelihood only."""
+        if term not in self.names:
+            return pinned_component(self, self._place(term), values, theta)
+        k = self.names.index(term)
+        X, names = without_column(self, k)
+        design = replace(self.design, X=X, fixed=replace(self.design.fixed, names=names))
+        Y = self.design.y[:, None] - self.fixed_columns[:, k : k + 1] * values
+        return replace(bind(design, False, "normal", Y), origin=theta)
 
     def _expected(self, theta: Array, groups: Groups) -> Array:
         """(rows,) expectation of the response, given the random effects of "same" groups."""
