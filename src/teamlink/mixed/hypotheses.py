@@ -214,7 +214,7 @@ def _independent(fit: MixedFit, said: Hypothesis) -> list[int]:
     L, rhs = scaled / size[:, None], said.rhs / size
     kept: list[int] = []
     for i, row in enumerate(L):
-        known = np.linalg.lstsq(L[kept].T, row)[0] if kept else np.zeros(0)
+        known = np.linalg.lstsq(L[kept].T, row, rcond=None)[0] if kept else np.zeros(0)
         if np.linalg.norm(row - known @ L[kept]) > _DEPENDENT:
             kept.append(i)
         elif abs(rhs[i] - known @ rhs[kept]) > _DEPENDENT * (1 + np.abs(rhs).max()):
