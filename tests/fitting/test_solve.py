@@ -12,8 +12,6 @@ from teamlink.fitting.model import Derivatives
 class Wells:
     """One parameter, two wells of different depth for the first response, one for the second."""
 
-    parameter_names = ("x",)
-
     def starts(self):
         return np.array([[[-1.5], [2.0]], [[1.5], [2.5]]])
 

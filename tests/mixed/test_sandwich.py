@@ -8,7 +8,6 @@ import pytest
 
 import teamlink as tl
 from teamlink.errors import OptionError
-from teamlink.moments.memory import within_by_group
 
 KINDS = ["CR0", "CR1", "CR1S", "CR2", "CR3"]
 
@@ -174,11 +173,7 @@ def test_no_fixed_effect_at_all() -> None:
 
 def test_within_by_group_sums_to_what_the_engine_has() -> None:
     model = tl.lmm("y ~ x * w + (x | school)", sample(3)).model
-    design = model.design
-    Z = model.random.columns(design.Z)
-    within = within_by_group(
-        model.roots, design.X, design.y[:, None], Z, design.codes, model.fixed, model.response
-    )
+    within = model.within_groups()
     np.testing.assert_allclose(within[:, :-1, :-1].sum(axis=0), model.roots.WXX, atol=1e-11)
     np.testing.assert_allclose(within[:, -1, -1].sum(), model.roots.Wyy[0], rtol=1e-9)
 

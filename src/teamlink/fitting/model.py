@@ -57,11 +57,6 @@ class Derivatives:
 class Model(Protocol):
     """A specification bound to statistics."""
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Names of the k elements of theta."""
-        ...
-
     def starts(self) -> Array:
         """Starting points (S, R, k), S of them for each of R responses, the best informed first."""
         ...

@@ -30,7 +30,7 @@ from teamlink.mixed.resample import estimable, reflated, reweighted
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
-from teamlink.moments.memory import accumulate, recompute_within
+from teamlink.moments.memory import accumulate, recompute_within, within_by_group
 from teamlink.moments.standardize import (
     FixedBasis,
     ResponseBasis,
@@ -71,13 +71,6 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
-
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Names of the elements of theta: `term` on the diagonal, `term1:term2` below it."""
-        names = self.design.z_names
-        pairs = zip(self.structure.rows, self.structure.cols, strict=True)
-        return tuple(names[r] if r == c else f"{names[c]}:{names[r]}" for r, c in pairs)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -294,6 +287,14 @@ class LinearMixed:
     def n_groups(self) -> int:
         """Number of groups J, as clusters to resample."""
         return self.design.n_groups
+
+    def within_groups(self) -> Array:
+        """(J, m, m) each group's cross-products of [X y] that Z_j leaves over, working basis."""
+        design = self.design
+        Z = self.random.columns(design.Z)
+        return within_by_group(
+            self.roots, design.X, design.y[:, None], Z, design.codes, self.fixed, self.response
+        )
 
     def estimable(self, weights: Array) -> Mask:
         """Which weightings (R, J) of the groups leave every parameter estimable, (R,)."""

@@ -62,12 +62,6 @@ class PinnedComponent:
     tau: Array | None
     theta: Array
 
-    @property
-    def parameter_names(self) -> tuple[str, ...]:
-        """Names of the free coordinates."""
-        count = self.free.shape[1]
-        return tuple(f"u{i}" for i in range(count)) + (("tau",) if self.tau is None else ())
-
     def starts(self) -> Array:
         """The model's own optimum, and even reliability: (2, R, k)."""
         own = self.model.structure.factor(self.theta)

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from teamlink.moments.crossproducts import GroupWeights
-from teamlink.moments.memory import within_by_group
 from teamlink.typing import Array, Mask
 
 if TYPE_CHECKING:
@@ -36,15 +35,6 @@ _RANK = 1e-10
 """Weighted columns of X whose Gram matrix has a smaller relative eigenvalue lack rank."""
 
 
-def _within(model: LinearMixed) -> Array:
-    """(J, m, m) each group's cross-products of [X y] that Z_j leaves over, working basis."""
-    design = model.design
-    Z = model.random.columns(design.Z)
-    return within_by_group(
-        model.roots, design.X, design.y[:, None], Z, design.codes, model.fixed, model.response
-    )
-
-
 def reweighted(model: LinearMixed, W: Array, theta: Array) -> LinearMixed:
     """The model of one response with groups weighted by each row of W.
 
@@ -54,7 +44,7 @@ def reweighted(model: LinearMixed, W: Array, theta: Array) -> LinearMixed:
     W : (R, J) weights
     theta : (k,) working theta from which the search starts
     """
-    within = _within(model)
+    within = model.within_groups()
     J, m, _ = within.shape
     total = (W @ within.reshape(J, m * m)).reshape(-1, m, m)
     p = m - 1
@@ -73,7 +63,7 @@ def estimable(model: LinearMixed, W: Array) -> Mask:
     There must be two groups, one with more than one row, more rows than random effects, and fixed
     effects of full rank.
     """
-    within = _within(model)[:, :-1, :-1]
+    within = model.within_groups()[:, :-1, :-1]
     CX = model.roots.CX
     gram = within + np.einsum("xaj,zaj->jxz", CX, CX)
     J, p, _ = gram.shape

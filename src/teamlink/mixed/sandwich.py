@@ -45,7 +45,6 @@ from teamlink.errors import check_option
 from teamlink.fitting.fit import single_thread
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.result import MixedFit
-from teamlink.moments.memory import within_by_group
 from teamlink.typing import Array
 
 __all__ = ["KINDS", "degrees_of_freedom", "robust"]
@@ -174,12 +173,8 @@ def _factor(kind: str, J: int, n: int, p: int) -> float:
 
 def _reduced(model: LinearMixed, Lambda: Array, whitening: Array, M_root: Array) -> _Groups:
     """Groups in their own few directions; X in the columns in which M = I."""
-    design, roots = model.design, model.roots
-    q, p, J = len(Lambda), len(whitening), design.n_groups
-    Z = model.random.columns(design.Z)
-    within = within_by_group(
-        roots, design.X, design.y[:, None], Z, design.codes, model.fixed, model.response
-    )
+    roots, within = model.roots, model.within_groups()
+    q, p, J = len(Lambda), len(whitening), len(within)
     gamma = M_root[-1, :-1]  # coefficients on the columns in which M = I
     inside = roots.CX.transpose(2, 1, 0) @ whitening.T  # (J, q, p)
     WXX = whitening @ within[:, :p, :p] @ whitening.T
