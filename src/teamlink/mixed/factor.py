@@ -86,14 +86,13 @@ class Factor:
             raise TypeError(f"rows belong to several groups of {self.name!r}")
         return self.codes
 
-    def sparse(self) -> csr_array:
-        """(n, J q) random-effects matrix; column ``j q + a`` is effect a of group j."""
-        W, q = self.weights, self.q
-        row = np.repeat(np.arange(W.shape[0]), np.diff(W.indptr))
-        values = W.data[:, None] * self.Z[row]
-        places = W.indices[:, None].astype(np.intp) * q + np.arange(q)
-        shape = (W.shape[0], self.n_groups * q)
-        return csr_array((values.ravel(), places.ravel(), W.indptr * q), shape)
+    def by_effect(self, Z: Array) -> csr_array:
+        """(n, q J) random-effects matrix with columns Z (n, q); column ``a J + j``, effect a."""
+        W, J, q = self.weights, self.n_groups, Z.shape[1]
+        each = np.diff(W.indptr)
+        values = W.data[:, None] * (Z if (each == 1).all() else np.repeat(Z, each, axis=0))
+        places = W.indices[:, None].astype(np.intp) + J * np.arange(q)
+        return csr_array((values.ravel(), places.ravel(), W.indptr * q), (W.shape[0], J * q))
 
     def of_rows(self, effects: Array) -> Array:
         """(n, R) what rows get of effects (J, R) of their groups; zero for a group not known."""

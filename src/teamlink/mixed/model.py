@@ -20,10 +20,21 @@ from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
 from teamlink.mixed.components import components, places
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
-from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
+from teamlink.mixed.criterion import (
+    Criterion,
+    Curvature,
+    criterion,
+    curvature,
+    fixed_part,
+    products,
+)
 from teamlink.mixed.design import MixedDesign, sole_factor
 from teamlink.mixed.draws import resample, simulate
-from teamlink.mixed.kenward_roger import KenwardRoger, kenward_roger
+from teamlink.mixed.kenward_roger import (
+    KenwardRoger,
+    kenward_roger,
+    kenward_roger_crossed,
+)
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.pin import pinned_component, reach, without_column
 from teamlink.mixed.resample import estimable, reweighted
@@ -127,7 +138,8 @@ class LinearMixed:
         Where a search for other weights has an `origin`, it takes the place of the moments.
         """
         even = np.broadcast_to(
-            even_factor(self.roots), (self.roots.responses, *2 * (self.structure.q,))
+            even_factor(self.roots, self.structure),
+            (self.roots.responses, *2 * (self.structure.q,)),
         )
         if self.origin is not None:
             first = np.repeat(self.structure.factor(self.origin)[None], len(even), axis=0)
@@ -196,11 +208,20 @@ class LinearMixed:
         Also the (p, p) matrix that carries coefficients in their columns, where (X'V^-1 X)^-1 is
         the identity, to the coefficients of the model.
         """
-        sole_factor(self.design, "Kenward-Roger")
         whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
+        back = self.fixed.K @ whitening.T
         Lambda = self.structure.factor(theta)[0]
-        found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
-        return found, self.fixed.K @ whitening.T
+        if self.roots.upper is None:
+            found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
+            return found, back
+        upper = point.upper if len(point.deviance) == 1 else None
+        if upper is None:
+            point = self.evaluate(theta, np.array([i]))
+            upper = point.upper
+        assert upper is not None
+        crossed = products(upper, point)
+        n = self.roots.n
+        return kenward_roger_crossed(crossed, upper.units, self.structure, Lambda, n), back
 
     def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
         """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""

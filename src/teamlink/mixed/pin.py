@@ -65,7 +65,9 @@ class PinnedComponent:
     def starts(self) -> Array:
         """The model's own optimum, and even reliability: (2, R, k)."""
         own = self.model.structure.factor(self.theta)
-        return self._coordinates(np.stack([own, even_factor(self.model.roots)]))
+        return self._coordinates(
+            np.stack([own, even_factor(self.model.roots, self.model.structure)])
+        )
 
     def further_starts(self) -> Array:
         """Points spread widely, (T, R, k)."""

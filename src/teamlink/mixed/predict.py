@@ -92,7 +92,9 @@ def predict(
         return pd.Series(value, index=rows.index, name="prediction")
     effects = fit.random_effects if wanted else ()
     V = fit.estimates.covariance[0]
-    variance = error_variance(rows.X, V, rows.factors, effects, rows.strangers)
+    variance = error_variance(
+        fit.model, fit.working_theta, rows.X, V, rows.factors, effects, rows.strangers
+    )
     if interval == "prediction":
         variance = variance + fit.sigma**2
     half = ndtri(0.5 + coverage / 2) * np.sqrt(variance)
