@@ -27,7 +27,6 @@ __all__ = ["MixedDesign", "check_memberships", "design", "joined", "sole_factor"
 
 Memberships: TypeAlias = Mapping[str, Membership]
 ByFactor: TypeAlias = dict[tuple[str, ...], list[RandomTerm]]
-ByFactor: TypeAlias = dict[tuple[str, ...], list[RandomTerm]]
 
 
 @dataclass(frozen=True, slots=True)
