@@ -57,7 +57,7 @@ def bind(
         The fixed effects alone, or they and the groups, reproduce the response.
     """
     factor = _fitted_so_far(design)
-    structure = RandomStructure.of_factors([factor.blocks for factor in design.factors])
+    structure = RandomStructure.of_factors([each.blocks for each in design.factors])
     Y = design.y[:, None] if Y is None else Y
     centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
     random = random_basis(design.factors, structure) if basis is None else basis[1]
