@@ -197,6 +197,8 @@ def test_memberships_that_do_not_fit_the_formula_or_the_table(data):
         design("y ~ x + (1 | team)", data.assign(team=1), {"teem": teams})
     with pytest.raises(tl.DesignError, match="the table has 119 rows, but 'team' has 120"):
         design("y ~ x + (1 | team)", data.iloc[1:], {"team": teams})
+    with pytest.raises(tl.OptionError, match="'team' is a ndarray; make one by"):
+        design("y ~ x + (1 | team)", data, {"team": np.eye(120)})
     with pytest.raises(tl.FormulaError, match="rows belong to several groups of 'team'"):
         design("y ~ x + (1 | batch:team)", data, {"team": teams})
 

@@ -149,6 +149,22 @@ def test_levels_that_are_no_factors(fit, table):
         fit.predict(table, level=("school", "chld"))
 
 
+def test_a_factor_called_group_is_named_in_a_tuple(table):
+    table = table.rename(columns={"school": "group"})
+    fit = known_fit("y ~ x + (1 | group) + (1 | child)", table, (0.7, 0.9), SD)
+    both, one = fit.predict(table), fit.predict(table, level=("group",))
+    child = fit.ranef()["child"]["Intercept"].reindex(table["child"])
+    assert (both - one).to_numpy() == pytest.approx(child.to_numpy())
+
+
+def test_the_level_of_the_only_factor_is_that_of_groups():
+    hsb = tl.datasets.load("hsb82")
+    fit = tl.lmm("mathach ~ ses + (ses | school)", hsb)
+    for interval in (None, "confidence"):
+        named = fit.predict(hsb.head(50), level="school", interval=interval)
+        assert named.equals(fit.predict(hsb.head(50), interval=interval))
+
+
 def test_a_missing_slope_is_a_missing_prediction_where_it_enters(table):
     fit = known_fit("y ~ 1 + (1 | school) + (x | child)", table, (0.3, 0.5, 0.7, 0.6), SD)
     rows = table.head(4).assign(x=[1.0, np.nan, 2.0, 3.0])
