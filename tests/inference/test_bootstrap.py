@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import teamlink as tl
-from teamlink.inference import resampling
+from teamlink.inference import replicates
 
 KINDS = ("parametric", "cluster", "residual")
 
@@ -93,7 +93,7 @@ def test_parametric_replicates_are_refits_of_simulated_responses(fit, boots):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_seed_decides_and_batches_do_not(fit, boots, kind, monkeypatch):
-    monkeypatch.setattr(resampling, "_BATCH", 7)
+    monkeypatch.setattr(replicates, "_BATCH", 7)
     few = tl.bootstrap(fit, 20, kind, seed=3)
     first = boots[kind].draws.values[:20]
     assert few.draws.values == pytest.approx(first, rel=1e-9, nan_ok=True)

@@ -20,6 +20,7 @@ from teamlink.fitting.estimates import Estimates
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = [
+    "Batches",
     "Comparable",
     "Decomposes",
     "Derivatives",
@@ -125,20 +126,33 @@ class Decomposes(Protocol):
 
 
 @runtime_checkable
-class Reweights(Protocol):
-    """An engine whose likelihood is a sum over groups, each of which may count more than once."""
+class Batches(Protocol):
+    """An engine that knows what a replicate takes, so that a batch is made to fit into memory."""
 
     @property
-    def n_groups(self) -> int:
-        """Number of groups J."""
+    def numbers(self) -> int:
+        """About how many numbers one replicate of a batch takes."""
+        ...
+
+
+@runtime_checkable
+class Reweights(Protocol):
+    """An engine whose likelihood is a sum over clusters, each of which may count more than once."""
+
+    def n_clusters(self) -> int:
+        """Number of clusters J."""
+        ...
+
+    def with_clusters(self, cluster: Any = None) -> Model:
+        """The same with clusters chosen: a factor by name, or a label for each row; or its own."""
         ...
 
     def estimable(self, weights: Array) -> Mask:
-        """Which weightings (R, J) leave every parameter estimable, (R,)."""
+        """Which weightings (R, J) of the clusters leave every parameter estimable, (R,)."""
         ...
 
     def with_group_weights(self, weights: Array, theta: Array) -> Model:
-        """The response under weightings (R, J) of its groups; the search starts at theta (k,)."""
+        """The response under weightings (R, J) of clusters; the search starts at theta (k,)."""
         ...
 
 

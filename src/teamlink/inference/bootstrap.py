@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from teamlink.errors import check_option
 from teamlink.fitting.fit import Fit, single_thread
+from teamlink.fitting.model import Reweights
 from teamlink.fitting.progress import progress_bar
 from teamlink.inference.bootstrapped import Bootstrap
 from teamlink.inference.resampling import Kind, Statistic, draw, of_statistic, original
@@ -26,6 +28,7 @@ def bootstrap(
     seed: int | np.random.Generator | None = 1,
     statistic: Statistic | None = None,
     progress: bool | None = None,
+    cluster: Any = None,
 ) -> Bootstrap:
     """Bootstrap a fit: its sampling distribution by refitting it many times.
 
@@ -47,6 +50,10 @@ def bootstrap(
         those estimates is kept.
     progress : bool, optional
         Show a progress bar on standard error; None shows it on a terminal, after two seconds.
+    cluster : str, Series or sequence, optional
+        What is drawn whole: a grouping factor by name, or a label for each row. By default the
+        factor that contains all others. Crossed factors need a column whose clusters hold whole
+        groups of every factor.
 
     Returns
     -------
@@ -101,6 +108,8 @@ def bootstrap(
     labels, values, std_error = original(fit)
     if statistic is not None:
         own = of_statistic(statistic, labels, values[None], ("",))
+    if isinstance(fit.model, Reweights) and (cluster is not None or kind in ("cluster", "wild")):
+        fit = replace(fit, model=fit.model.with_clusters(cluster))
     with (
         single_thread().limit(limits=1),
         progress_bar(n, progress, "replicates", PATIENCE) as advance,

@@ -19,6 +19,7 @@ from teamlink.fitting.model import Refittable, Resamples, Reweights, Simulates
 from teamlink.inference.replicates import (
     Labels,
     Replicates,
+    batch_size,
     nothing,
     reason_of,
     replicates_of,
@@ -34,10 +35,6 @@ Kind = Literal["parametric", "cluster", "residual"]
 
 Statistic = Callable[["pd.Series[Any]"], "float | Mapping[str, float] | pd.Series[Any]"]
 """From the estimates of one replicate by term to a number, or to several with names."""
-
-_BATCH = 250
-_CELLS = 4_000_000
-"""Rows times replicates of a batch stay below this, so that memory stays below a gigabyte."""
 
 NOT_ESTIMABLE = "the groups drawn do not identify the model"
 
@@ -67,7 +64,7 @@ def draw(
         The engine cannot draw in this way.
     """
     one_batch = _sampler(fit, kind, rng)
-    size = max(1, min(_BATCH, _CELLS // fit.nobs))
+    size = batch_size(fit.model)
     parts = []
     for start in range(0, n, size):
         parts.append(one_batch(min(size, n - start)))
@@ -79,7 +76,7 @@ def _sampler(fit: Fit, kind: Kind, rng: np.random.Generator) -> Callable[[int], 
     model, theta = fit.model, fit.working_theta
     terms = len(original(fit)[0].terms)
     if kind == "cluster" and isinstance(model, Reweights):
-        J = model.n_groups
+        J = model.n_clusters()
         even = np.full(J, 1 / J)
         return lambda R: weighted(fit, rng.multinomial(J, even, size=R).astype(float))
     if kind == "parametric" and isinstance(model, Simulates) and isinstance(model, Refittable):
@@ -123,8 +120,8 @@ def jackknife(fit: Fit) -> Replicates:
     model = fit.model
     if not isinstance(model, Reweights):
         raise OptionError(f"a {type(model).__name__} has no groups to leave out, as BCa needs")
-    J = model.n_groups
-    size = max(1, min(_BATCH, _CELLS // fit.nobs))
+    J = model.n_clusters()
+    size = batch_size(model)
     parts = []
     for start in range(0, J, size):
         W = np.ones((min(size, J - start), J))

@@ -10,6 +10,8 @@ methods differ in C and in the denominator:
   squared t statistics with nu_m degrees of freedom; the mean of their expectations
   ``nu_m / (nu_m - 2)`` is equated to that of an F. The eigenvectors, and with them the result,
   depend a little on how the hypothesis is written.
+- robust: Hotelling's T squared, approximated from the covariance of the robust covariance itself
+  (`teamlink.mixed.sandwich`).
 - residual, normal: n - p, infinite.
 """
 
@@ -28,7 +30,7 @@ from teamlink.fitting.fit import single_thread
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.mixed.present import method_words
 from teamlink.mixed.result import MixedFit
-from teamlink.mixed.sandwich import KINDS, degrees_of_freedom
+from teamlink.mixed.sandwich import KINDS, degrees_of_freedom, hotelling
 from teamlink.syntax.hypothesis import Hypothesis, read_hypothesis
 from teamlink.typing import Array
 
@@ -45,12 +47,12 @@ class HypothesisTest:
     Attributes
     ----------
     statistic : float
-        F; for Kenward and Roger's method with its scale factor.
+        F; for Kenward and Roger's method and for a robust covariance with its scale factor.
     df_num, df_denom : float
         Its degrees of freedom; the second is infinite for normal tests.
     p_value : float
     scale : float
-        The factor that F was multiplied by; one but for Kenward and Roger's.
+        The factor that F was multiplied by; one but for these.
     table : DataFrame
         Each equation by itself, a t test: ``estimate, rhs, std_error, statistic, df, p_value``.
     contrasts : (r, p) array
@@ -112,7 +114,7 @@ def test(
     Parameters
     ----------
     fit : MixedFit
-        Its method decides: that of `lmm`, or of `small_sample`, or, for one equation, of `robust`.
+        Its method decides: that of `lmm`, of `small_sample`, or of `robust`.
     hypothesis : str or array
         Equations separated by commas, such as ``"ses = 0, 2*collab - trust = 1"``; ``"a = b = 0"``
         makes two. Or a matrix L (r, p), or one row of it (p,), in the order of ``fit.params``.
@@ -129,7 +131,9 @@ def test(
     FormulaError
         The text cannot be read, or names no coefficient of the fit; the place is shown.
     OptionError
-        Equations that contradict each other; several equations with a robust covariance.
+        Equations that contradict each other.
+    FitError
+        Too few groups or clusters for a joint test of so many equations.
     DesignError
         A matrix that does not fit the coefficients.
 
@@ -138,9 +142,11 @@ def test(
     ``F = (L b - rhs)'(L C L')^-1 (L b - rhs) / r``. For a fit with Kenward and Roger's method C is
     their covariance, and F and its denominator degrees of freedom are scaled to match two moments
     [1]_. For Satterthwaite's the degrees of freedom are Fai and Cornelius's [2]_, as in lmerTest.
-    Equations that follow from others are left out of r.
+    With a robust covariance the test is Hotelling's T squared with the degrees of freedom of
+    Pustejovsky and Tipton (HTZ) [3]_. Equations that follow from others are left out of r.
 
-    In R: ``pbkrtest::KRmodcomp(fit, L)`` and ``lmerTest::contestMD(fit, L)``.
+    In R: ``pbkrtest::KRmodcomp(fit, L)``, ``lmerTest::contestMD(fit, L)`` and
+    ``clubSandwich::Wald_test(fit, L, vcov = "CR2", test = "HTZ")``.
 
     References
     ----------
@@ -149,6 +155,9 @@ def test(
     .. [2] Fai, Cornelius (1996). Approximate F-tests of multiple degree of freedom hypotheses in
        generalized least squares analyses of unbalanced split-plot experiments. Journal of
        Statistical Computation and Simulation 54. doi:10.1080/00949659608811740
+    .. [3] Pustejovsky, Tipton (2018). Small-sample methods for cluster-robust variance estimation
+       and hypothesis testing in fixed effects models. Journal of Business & Economic Statistics 36.
+       doi:10.1080/07350015.2016.1247004
 
     Examples
     --------
@@ -262,10 +271,10 @@ def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
     if r == 1:
         return float(difference[0] ** 2 / V[0, 0]), float(_df(fit, L)[0]), 1.0
     if method in KINDS:
-        raise OptionError(
-            f"several equations at a time have no test with the robust covariance ({method}) yet; "
-            "test one, or use tl.small_sample(fit, 'kenward-roger')"
-        )
+        eta = hotelling(fit.model, fit.working_theta[None], method, L)
+        scale = (eta - r + 1) / eta
+        F = scale * difference @ np.linalg.solve(V, difference) / r
+        return float(F), eta - r + 1, scale
     if method == "kenward-roger":
         theta = fit.working_theta[None]
         adjusted, back = fit.model.kenward_roger(theta, fit.model.evaluate(theta))

@@ -145,17 +145,19 @@ def kenward_roger_crossed(
     place: tuple[Codes, Codes],
     structure: RandomStructure,
     Lambda: Array,
-    n: int,
+    n: float,
+    i: int = 0,
 ) -> KenwardRoger:
     """The same where there are several grouping factors.
 
     Parameters
     ----------
-    found : traces and products of all elements of the covariances, one replicate
+    found : traces and products of all elements of the covariances
     place : rows and columns of these elements along Lambda
     structure : which of them are free
     Lambda : (Q, Q) relative factors at the REML optimum
     n : number of rows
+    i : which replicate
 
     Notes
     -----
@@ -169,14 +171,14 @@ def kenward_roger_crossed(
     k, p = len(s), found.forms.shape[-1] - 1
     P, Q = np.empty((k + 1, p, p)), np.empty((k + 1, k + 1, p, p))
     traces = np.empty((k + 1, k + 1))
-    P[1:] = -found.forms[0][free, :p, :p]
+    P[1:] = -found.forms[i][free, :p, :p]
     P[0] = -np.eye(p) - np.tensordot(s, P[1:], axes=1)
-    Q[1:, 1:] = found.gram[0][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
+    Q[1:, 1:] = found.gram[i][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
     Q[1:, 0] = -P[1:] - np.einsum("j,ijab->iab", s, Q[1:, 1:])
     Q[0, 1:] = Q[1:, 0].transpose(0, 2, 1)
     Q[0, 0] = -P[0] - np.tensordot(s, Q[0, 1:], axes=1)
-    own = found.blocks[0][rows, cols] * np.where(rows == cols, 1.0, 2.0)
-    traces[1:, 1:] = found.traces[0][np.ix_(free, free)]
+    own = found.blocks[i][rows, cols] * np.where(rows == cols, 1.0, 2.0)
+    traces[1:, 1:] = found.traces[i][np.ix_(free, free)]
     traces[1:, 0] = traces[0, 1:] = own - traces[1:, 1:] @ s
     traces[0, 0] = n - s @ own - s @ traces[0, 1:]
     return _adjusted(P, Q, traces)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import DesignError
+from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
+from teamlink.mixed.clusters import Cluster, Clusters, clusters_of
 from teamlink.mixed.components import components
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
 from teamlink.mixed.criterion import (
@@ -28,7 +29,7 @@ from teamlink.mixed.criterion import (
     fixed_part,
     products,
 )
-from teamlink.mixed.design import MixedDesign, sole_factor
+from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import resample, simulate
 from teamlink.mixed.kenward_roger import (
     KenwardRoger,
@@ -37,6 +38,7 @@ from teamlink.mixed.kenward_roger import (
 )
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
+from teamlink.mixed.products import VarianceProducts
 from teamlink.mixed.resample import estimable, reweighted
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
@@ -61,6 +63,7 @@ class LinearMixed:
     reml : restricted likelihood
     df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
+    clusters : the independent sets of rows, where they were chosen
     """
 
     design: MixedDesign
@@ -72,6 +75,7 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
+    clusters: Clusters | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -194,16 +198,19 @@ class LinearMixed:
         """Adjusted covariance (R, p, p) in units of sigma, and degrees of freedom (R, p)."""
         p = self.fixed.kept.size
         covariance, df = np.empty((len(theta), p, p)), np.empty((len(theta), p))
+        crossed = None if point.upper is None else products(point.upper, point)
         for i in range(len(theta)):
-            adjusted, back = self.kenward_roger(theta[i : i + 1], point, i)
+            adjusted, back = self.kenward_roger(theta[i : i + 1], point, i, crossed)
             covariance[i] = back @ adjusted.covariance @ back.T
             df[i] = adjusted.df(back)
         return covariance, df
 
     def kenward_roger(
-        self, theta: Array, point: Criterion, i: int = 0
+        self, theta: Array, point: Criterion, i: int = 0, crossed: VarianceProducts | None = None
     ) -> tuple[KenwardRoger, Array]:
         """Kenward and Roger's quantities at theta (1, k), point i of the criterion.
+
+        `crossed` are the products of several factors there, where they are known.
 
         Also the (p, p) matrix that carries coefficients in their columns, where (X'V^-1 X)^-1 is
         the identity, to the coefficients of the model.
@@ -211,17 +218,13 @@ class LinearMixed:
         whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
         back = self.fixed.K @ whitening.T
         Lambda = self.structure.factor(theta)[0]
-        if self.roots.upper is None:
+        if point.upper is None:
             found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
             return found, back
-        upper = point.upper if len(point.deviance) == 1 else None
-        if upper is None:
-            point = self.evaluate(theta, np.array([i]))
-            upper = point.upper
-        assert upper is not None
-        crossed = products(upper, point)
-        n = self.roots.n
-        return kenward_roger_crossed(crossed, upper.units, self.structure, Lambda, n), back
+        crossed = products(point.upper, point) if crossed is None else crossed
+        n = float(np.broadcast_to(self.roots.rows, len(point.deviance))[i])
+        units = point.upper.units
+        return kenward_roger_crossed(crossed, units, self.structure, Lambda, n, i), back
 
     def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
         """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""
@@ -274,24 +277,63 @@ class LinearMixed:
         return resample(self, theta, n, rng)
 
     @property
-    def n_groups(self) -> int:
-        """Number of groups J, as clusters to resample."""
-        return sole_factor(self.design, "clusters").n_groups
+    def eliminated(self) -> int:
+        """Which factor is eliminated, group by group; -1 where none is."""
+        upper = self.roots.upper
+        if upper is None:
+            return 0
+        return self.structure.factors.index(upper.bottom) if upper.bottom.stop else -1
+
+    def with_clusters(self, cluster: Cluster | None = None) -> LinearMixed:
+        """The same with clusters chosen; without a choice those chosen before, or the top factor.
+
+        Raises `OptionError` where there are none.
+        """
+        if cluster is None and self.clusters is not None:
+            return self
+        return replace(self, clusters=clusters_of(self.design, cluster))
+
+    def resolved_clusters(self) -> Clusters:
+        """The clusters chosen, or those of the factor that contains all others."""
+        return clusters_of(self.design) if self.clusters is None else self.clusters
+
+    def n_clusters(self) -> int:
+        """Number of clusters J, as resampled."""
+        return self.resolved_clusters().count
+
+    @property
+    def numbers(self) -> int:
+        """About how many numbers one replicate of a batch takes."""
+        q, _, J = self.roots.S.shape
+        m = self.fixed.kept.size + 1
+        total = int(4 * self.design.n + 6 * (m + 2 * q) * q * J)
+        if self.roots.upper is not None:
+            t = self.structure.size
+            for stack in self.roots.upper.stacks:
+                K, s = stack.shape
+                total += K * s * (12 * s + 4 * t * m)
+        return total
 
     def within_groups(self) -> Array:
-        """(J, m, m) each group's cross-products of [X y] that Z_j leaves over, working basis."""
-        design, factor = self.design, sole_factor(self.design, "clusters")
-        Z, Y = self.random.columns(factor.Z), design.y[:, None]
+        """(J, m, m) products of [X y] that the Z_j of the eliminated factor leave, working basis."""
+        f = self.eliminated
+        if f < 0:
+            raise OptionError(
+                "the rows belong to several groups of every factor, so that no sum over groups can "
+                "be weighted; use kind='parametric', 'residual' or 'wild'"
+            )
+        design, factor = self.design, self.design.factors[f]
+        Z, Y = self.random.columns(factor.Z, f), design.y[:, None]
         return within_by_group(
             self.roots, design.X, Y, Z, factor.only_codes, self.fixed, self.response
         )
 
     def estimable(self, weights: Array) -> Mask:
-        """Which weightings (R, J) of the groups leave every parameter estimable, (R,)."""
+        """Which weightings (R, J) of the clusters leave every parameter estimable, (R,)."""
         return estimable(self, weights)
 
     def with_group_weights(self, weights: Array, theta: Array) -> LinearMixed:
-        """The same response with groups weighted by each row of (R, J); search from theta (k,)."""
+        """The response with clusters weighted by each row of (R, J); the search starts at theta."""
         return reweighted(self, weights, theta)
 
     def components(self, theta: Array) -> Components:

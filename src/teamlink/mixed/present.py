@@ -125,6 +125,9 @@ def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
 def _remarks(fit: MixedFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
     said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
+    clusters = fit.model.clusters
+    if clusters is not None and fit.estimates.method.startswith("CR"):
+        said[0] = f"{said[0][:-1]}; {clusters.count} clusters by {clusters.name}."
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())
         said.append(f"{sum(fit.dropped.values())} rows left out for missing values: {shown}.")
