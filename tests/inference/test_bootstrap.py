@@ -195,7 +195,7 @@ def test_progress_bar_is_shown_when_asked_for(fit):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"n": 0}, "n=0"), ({"kind": "wild"}, "kind='wild'"), ({"seed": -1}, "seed=-1")],
+    [({"n": 0}, "n=0"), ({"kind": "wlid"}, "kind='wlid'"), ({"seed": -1}, "seed=-1")],
 )
 def test_options_that_are_not_offered(fit, options, message):
     with pytest.raises(tl.OptionError, match=message):

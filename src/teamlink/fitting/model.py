@@ -26,6 +26,7 @@ __all__ = [
     "Derivatives",
     "Groups",
     "Model",
+    "Perturbs",
     "Pins",
     "Reach",
     "Refittable",
@@ -106,6 +107,10 @@ class Comparable(Protocol):
         """Why this model is no special case of the other; None where it is one."""
         ...
 
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        ...
+
 
 @runtime_checkable
 class Refittable(Protocol):
@@ -183,6 +188,20 @@ class Reach:
     high: float
     closed: bool
     step: float
+
+
+@runtime_checkable
+class Perturbs(Protocol):
+    """An engine that can change coefficients by random weights on the residuals of clusters.
+
+    As with `Simulates`, drawing n and then m gives the same numbers as drawing n + m.
+    """
+
+    def wild(
+        self, theta: Array, n: int, rng: np.random.Generator, weights: str
+    ) -> tuple[Array, Array, Array]:
+        """Coefficients (n, p) at theta (k,), robust standard errors (n, p), and the fit's own."""
+        ...
 
 
 @runtime_checkable

@@ -266,6 +266,10 @@ class LinearMixed:
             return "they are models of different kinds"
         return why_not_nested(self.design, other.design, self.fixed_columns, other.fixed_columns)
 
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        return other.structure.q - self.structure.q if isinstance(other, LinearMixed) else 0
+
     def simulate(
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
     ) -> Array:
@@ -297,6 +301,15 @@ class LinearMixed:
         """The clusters chosen, or those of the factor that contains all others."""
         return clusters_of(self.design) if self.clusters is None else self.clusters
 
+    def wild(
+        self, theta: Array, n: int, rng: np.random.Generator, weights: str
+    ) -> tuple[Array, Array, Array]:
+        """Coefficients and robust errors (n, p) of the wild bootstrap, and the fit's own errors."""
+        # The robust covariance takes models, so it cannot be imported before they are defined.
+        from teamlink.mixed.wild import wild
+
+        return wild(self, theta, n, rng, weights)
+
     def n_clusters(self) -> int:
         """Number of clusters J, as resampled."""
         return self.resolved_clusters().count
@@ -315,7 +328,7 @@ class LinearMixed:
         return total
 
     def within_groups(self) -> Array:
-        """(J, m, m) products of [X y] that the Z_j of the eliminated factor leave, working basis."""
+        """(J, m, m) products of [X y] that the eliminated Z_j leave over, working basis."""
         f = self.eliminated
         if f < 0:
             raise OptionError(

@@ -99,7 +99,7 @@ def _groups_in(factor: Factor, clusters: Clusters) -> tuple[Array, Array]:
     home = clusters.codes[W.indices[W.indptr[:-1][there]]]
     groups = np.bincount(home, minlength=clusters.count).astype(float)
     repeated = np.bincount(home, (sizes[there] > 1).astype(float), clusters.count)
-    return groups, repeated
+    return groups, np.asarray(repeated, dtype=float)
 
 
 def reflated(values: Array, covariance: Array) -> Array:

@@ -55,7 +55,7 @@ from teamlink.mixed.reduction import Reduced, reduced
 from teamlink.mixed.result import MixedFit
 from teamlink.typing import Array
 
-__all__ = ["KINDS", "adjusted_scores", "degrees_of_freedom", "hotelling", "robust"]
+__all__ = ["KINDS", "Pieces", "degrees_of_freedom", "hotelling", "robust"]
 
 KINDS = ("CR0", "CR1", "CR1S", "CR2", "CR3")
 
@@ -141,7 +141,7 @@ def degrees_of_freedom(model: LinearMixed, theta: Array, kind: str, contrasts: A
     kind : one of `KINDS`
     contrasts : (c, p)
     """
-    pieces = _Pieces.of(model, theta, kind)
+    pieces = Pieces.of(model, theta, kind)
     return pieces.degrees_of_freedom(contrasts @ pieces.back)
 
 
@@ -150,7 +150,7 @@ def hotelling(model: LinearMixed, theta: Array, kind: str, contrasts: Array) -> 
 
     Raises `FitError` where they are too few for a test of r equations.
     """
-    pieces = _Pieces.of(model, theta, kind)
+    pieces = Pieces.of(model, theta, kind)
     eta, r = pieces.eta(contrasts @ pieces.back), len(contrasts)
     if not eta > r - 1:
         raise FitError(
@@ -160,46 +160,22 @@ def hotelling(model: LinearMixed, theta: Array, kind: str, contrasts: Array) -> 
     return eta
 
 
-def adjusted_scores(model: LinearMixed, theta: Array, kind: str) -> tuple[Array, Array, Array]:
-    """What each cluster adds to the estimates, with its adjusted residuals and with its own.
-
-    Parameters
-    ----------
-    model : LinearMixed
-    theta : (1, k)
-    kind : one of `KINDS`
-
-    Returns
-    -------
-    scores : (J, p) X_j'V_j^-1 A_j e_j
-    information : (J, p, p) X_j'V_j^-1 X_j
-    back : (p, p) carries coefficients back to those of the model, in units of the data
-    """
-    pieces = _Pieces.of(model, theta, kind)
-    J, p = pieces.count, len(pieces.back)
-    information = np.empty((J, p, p))
-    for stack in pieces.stacks:
-        half = np.linalg.solve(np.swapaxes(stack.U, 1, 2), stack.X)
-        information[stack.members] = np.swapaxes(half, 1, 2) @ half
-    return pieces.scores(), information, model.response.scale[0] * pieces.back
-
-
 def _covariance(model: LinearMixed, theta: Array, kind: str) -> tuple[Array, Array]:
     """Covariance (p, p) of the fixed effects and degrees of freedom (p,), in units of the data."""
-    pieces = _Pieces.of(model, theta, kind)
+    pieces = Pieces.of(model, theta, kind)
     root = model.response.scale[0] * pieces.back @ pieces.scores().T
-    covariance = factor_of(kind, pieces.count, model.roots.n, len(root)) * root @ root.T
+    covariance = _factor_of(kind, pieces.count, model.roots.n, len(root)) * root @ root.T
     return covariance, pieces.degrees_of_freedom(pieces.back)
 
 
-def factor_of(kind: str, J: int, n: int, p: int) -> float:
+def _factor_of(kind: str, J: int, n: int, p: int) -> float:
     """What multiplies the covariance of CR1 and CR1S."""
     factors = {"CR1": J / (J - 1), "CR1S": J * (n - 1) / ((J - 1) * (n - p))}
     return factors.get(kind, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Pieces:
+class Pieces:
     """All clusters with what multiplies their residuals.
 
     Attributes
@@ -208,21 +184,24 @@ class _Pieces:
     E : for each stack (J, p, d) X'V^-1 A
     back : (p, p) carries coefficients on columns with M = I to those of the model
     count : number of clusters
+    kind : of the adjustment
     """
 
     stacks: list[Reduced]
     E: list[Array]
     back: Array
     count: int
+    kind: str
 
     @classmethod
-    def of(cls, model: LinearMixed, theta: Array, kind: str) -> _Pieces:
+    def of(cls, model: LinearMixed, theta: Array, kind: str) -> Pieces:
+        """Those of a model at theta (1, k)."""
         clusters = model.resolved_clusters()
         point = model.evaluate(theta)
         whitening: Array = np.asarray(np.linalg.inv(point.M_root[0, :-1, :-1]), dtype=float)
         stacks = reduced(model, theta, point, clusters)
         E = [_estimating(stack, kind) for stack in stacks]
-        return cls(stacks, E, model.fixed.K @ whitening.T, clusters.count)
+        return cls(stacks, E, model.fixed.K @ whitening.T, clusters.count, kind)
 
     def scores(self) -> Array:
         """(J, p) E_j e_j."""
@@ -230,6 +209,21 @@ class _Pieces:
         for stack, E in zip(self.stacks, self.E, strict=True):
             found[stack.members] = np.einsum("jpd,jd->jp", E, stack.e)
         return found
+
+    def perturbed(self, h: Array) -> tuple[Array, Array, Array]:
+        """What the wild bootstrap needs of residuals e_j + X_j h: E (e + X h), E A (e + X h), E X.
+
+        Shapes (J, p), (J, p) and (J, p, p).
+        """
+        J, p = self.count, len(self.back)
+        s, v, K = np.empty((J, p)), np.empty((J, p)), np.empty((J, p, p))
+        for stack, E in zip(self.stacks, self.E, strict=True):
+            e = stack.e + stack.X @ h
+            adjusted = _adjusted(stack, self.kind, e)
+            s[stack.members] = np.einsum("jpd,jd->jp", E, e)
+            v[stack.members] = np.einsum("jpd,jd->jp", E, adjusted)
+            K[stack.members] = E @ stack.X
+        return s, v, K
 
     def forms(self, contrasts: Array) -> tuple[Array, Array]:
         """p_s'V_j p_t (J, c, c) and X_j'p_s (J, c, p) of contrasts (c, p), columns with M = I."""
@@ -279,14 +273,36 @@ def _estimating(groups: Reduced, kind: str) -> Array:
     half = np.linalg.solve(np.swapaxes(U, 1, 2), X)  # V^-1/2 X
     if kind not in ("CR2", "CR3"):
         return np.swapaxes(np.linalg.solve(U, half), 1, 2)
+    directions, power = _inverse_power(groups, kind)
+    left = np.swapaxes(half if kind == "CR2" else U @ X, 1, 2) @ directions
+    E: Array = (left * power[:, None, :]) @ np.swapaxes(directions, 1, 2) @ U
+    return E
+
+
+def _adjusted(groups: Reduced, kind: str, e: Array) -> Array:
+    """A_j e_j (J, d)."""
+    if kind not in ("CR2", "CR3"):
+        return e
+    U = groups.U
+    directions, power = _inverse_power(groups, kind)
+    inner = np.swapaxes(directions, 1, 2) @ (U @ e[:, :, None])
+    found = np.swapaxes(U, 1, 2) @ (directions @ (power[:, :, None] * inner))
+    if kind == "CR3":
+        found = np.swapaxes(U, 1, 2) @ (U @ found)
+    adjusted: Array = found[:, :, 0]
+    return adjusted
+
+
+def _inverse_power(groups: Reduced, kind: str) -> tuple[Array, Array]:
+    """Eigenvectors of B_j (J, d, d), and its eigenvalues to the power -1/2 (CR2) or -1 (CR3)."""
     # B_j = K (I - H_j) K with K = U U'. The eigenvalues of I - H_j lie between 0 and 1 whatever V_j
     # is, so rank is read there; B_j itself may hold numbers of very different size.
+    U, X = groups.U, groups.X
+    half = np.linalg.solve(np.swapaxes(U, 1, 2), X)
     K = U @ np.swapaxes(U, 1, 2)
     leverage, vectors = np.linalg.eigh(half @ np.swapaxes(half, 1, 2))
     rest = np.where(leverage > 1 - _SINGULAR, 0.0, (1 - leverage).clip(min=0))
     directions, s, _ = np.linalg.svd(K @ (vectors * np.sqrt(rest)[:, None, :]))
     regular = np.arange(s.shape[1]) < (rest > 0).sum(axis=1)[:, None]
     power = np.where(regular, np.where(regular, s, 1.0) ** (-1.0 if kind == "CR2" else -2.0), 0.0)
-    left = np.swapaxes(half if kind == "CR2" else U @ X, 1, 2) @ directions
-    E: Array = (left * power[:, None, :]) @ np.swapaxes(directions, 1, 2) @ U
-    return E
+    return directions, power
