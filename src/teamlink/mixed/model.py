@@ -249,7 +249,10 @@ class LinearMixed:
         if not np.isfinite(Y).all():
             columns = np.flatnonzero(~np.isfinite(Y).all(axis=0))
             raise DesignError(f"responses {columns[:5].tolist()} hold missing or infinite values")
-        return _bound(self.design, self.reml, self.df_method, Y, (self.fixed, self.random))
+        # What looks at rows later (residuals, clusters) must find the response that was fitted.
+        design = replace(self.design, y=Y[:, 0]) if Y.shape[1] == 1 else self.design
+        model = _bound(design, self.reml, self.df_method, Y, (self.fixed, self.random))
+        return replace(model, clusters=self.clusters)
 
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
