@@ -173,6 +173,26 @@ def test_a_statistic_that_fails_fails_its_replicate_only(fit):
         tl.bootstrap(fit, 5, statistic=lambda _: "text")
 
 
+def test_studentized_intervals_take_the_errors_of_the_replicates(fit, boots):
+    """A robust fit has other standard errors than its replicates."""
+    again = tl.bootstrap(tl.robust(fit), 1000, seed=3)
+    mine, plain = (
+        b.conf_int("studentized").to_numpy()[:, 3:] for b in (again, boots["parametric"])
+    )
+    assert mine.astype(float) == pytest.approx(plain.astype(float))
+
+
+def test_tests_agree_with_symmetric_intervals(fit, boots):
+    boot = boots["parametric"]
+    found = boot.tests(2.0).set_index("term")
+    assert found.index.tolist() == list(fit.params.index)
+    t = (fit.params["cses"] - 2) / fit.bse["cses"]
+    assert found.loc["cses", "statistic"] == pytest.approx(t)
+    k = boot.labels.keys.index("cses")
+    each = np.abs(boot.draws.values[:, k] - fit.params["cses"]) / boot.draws.std_error[:, k]
+    assert found.loc["cses", "p_value"] == pytest.approx((1 + (each >= abs(t)).sum()) / 1001)
+
+
 def test_too_few_replicates_for_a_level_are_said(fit):
     with pytest.warns(tl.errors.FewReplicates, match="19 replicates are too few"):
         tl.bootstrap(fit, 19).conf_int()

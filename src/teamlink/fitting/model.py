@@ -21,6 +21,7 @@ from teamlink.typing import Array, Codes, Mask
 
 __all__ = [
     "Batches",
+    "Bounded",
     "Comparable",
     "Decomposes",
     "Derivatives",
@@ -106,6 +107,11 @@ class Comparable(Protocol):
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
         ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """An engine that knows which variances of a larger model are zero where it is this one."""
 
     def variances_added(self, other: Model) -> int:
         """How many variances of the other are zero where it is this model, a case of it."""

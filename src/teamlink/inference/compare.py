@@ -10,7 +10,7 @@ import pandas as pd
 
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit, single_thread
-from teamlink.fitting.model import Comparable
+from teamlink.fitting.model import Bounded, Comparable
 from teamlink.fitting.progress import progress_bar
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.inference.ratio import chi_square, mixture, simulated_ratios, simulated_share
@@ -209,7 +209,7 @@ def _test(
     plain = chi_square(chisq, df)
     if simulation is not None:
         return _simulated(smaller, larger, chisq, df, where, simulation)
-    edges = model.variances_added(larger.model)
+    edges = model.variances_added(larger.model) if isinstance(model, Bounded) else 0
     if edges == 1:
         half = f"chi2({df - 1})/2 + chi2({df})/2"
         remarks = [

@@ -42,13 +42,15 @@ NOT_ESTIMABLE = "the groups drawn do not identify the model"
 def original(fit: Fit, kind: Kind = "parametric") -> tuple[Labels, Array, Array]:
     """Labels, estimates (t,) and standard errors (t,) of the fit itself.
 
-    The wild bootstrap is about coefficients alone, and its errors are robust.
+    The wild bootstrap is about coefficients alone, and its errors are robust; in the other kinds
+    they are the model's own, as those of the replicates are.
     """
     if kind == "wild" and isinstance(fit.model, Perturbs):
         own, p = fit.estimates, len(fit.estimates.names)
         _, _, errors = fit.model.wild(fit.working_theta, 0, np.random.default_rng(0), "rademacher")
         return Labels(("fixed",) * p, (None,) * p, own.names), own.values[0], errors
-    labels, values, std_error = said_by(fit.model, fit.estimates, fit.working_theta[None])
+    theta = fit.working_theta[None]
+    labels, values, std_error = said_by(fit.model, fit.model.estimates(theta), theta)
     return labels, values[0], std_error[0]
 
 

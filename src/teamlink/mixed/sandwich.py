@@ -226,7 +226,7 @@ class Pieces:
         return s, v, K
 
     def forms(self, contrasts: Array) -> tuple[Array, Array]:
-        """p_s'V_j p_t (J, c, c) and X_j'p_s (J, c, p) of contrasts (c, p), columns with M = I."""
+        """Forms p_s'V_j p_t (J, c, c) and X_j'p_s (J, c, p) of contrasts (c, p) where M = I."""
         c, p = contrasts.shape
         a, b = np.empty((self.count, c, c)), np.empty((self.count, c, p))
         for stack, E in zip(self.stacks, self.E, strict=True):
