@@ -133,6 +133,7 @@ def _fit(model: LinearMixed) -> MixedFit:
         n_parameters=len(model.names) + model.structure.size + 1,
         label=str(model.design.formula),
     )
+    model.latest.forget()
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
     warn_of_boundary(fit, stacklevel=3)
