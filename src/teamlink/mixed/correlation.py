@@ -1,7 +1,7 @@
 r"""Correlations of the residuals within a unit, with their derivatives.
 
-A family maps unconstrained coordinates eta to the correlations it knows, one for each *cell*: a lag,
-a distance, a pair of occasions. Cell 0 is the diagonal, whose correlation is 1. Whatever eta, every
+A family maps unconstrained coordinates eta to the correlations it knows, one for each *cell*: a
+lag, a distance, a pair of occasions. Cell 0 is the diagonal, whose correlation is 1. Whatever eta, every
 matrix filled from the cells is positive definite:
 
 - AR(1): ``phi^|s - t|``, phi = tanh eta; in continuous time phi = 1 / (1 + exp(-eta)) > 0;
@@ -78,6 +78,10 @@ class Correlation(Protocol):
         """Whether a correlation matrix is singular to all appearances."""
         ...
 
+    def candidates(self) -> Array:
+        """Coordinates (S, k) worth a try before any others, weak correlations first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Independent:
@@ -90,7 +94,8 @@ class Independent:
 
     def jet(self, eta: Array) -> Jet:
         """The diagonal."""
-        return Jet(np.ones(1), np.zeros((0, 1)), np.zeros((0, 0, 1)))
+        k = len(eta)
+        return Jet(np.ones(1), np.zeros((k, 1)), np.zeros((k, k, 1)))
 
     def natural(self, eta: Array) -> Array:
         """Nothing."""
@@ -101,8 +106,12 @@ class Independent:
         return natural
 
     def at_edge(self, eta: Array) -> bool:
-        """Never."""
-        return False
+        """Never: there is nothing to be at an edge."""
+        return len(eta) > 0
+
+    def candidates(self) -> Array:
+        """The only point there is."""
+        return np.zeros((1, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +165,19 @@ class Power:
     def at_edge(self, eta: Array) -> bool:
         """Whether phi is 1 or -1, or 0 in continuous time."""
         phi = float(self.natural(eta)[0])
-        return abs(phi) > 1 - _EDGE or (self.continuous and phi < _EDGE)
+        if not self.continuous:
+            return abs(phi) > 1 - _EDGE
+        # What counts is how rows correlate at the distances they have, not at a distance of one.
+        near, far = self.distances[1:].min(initial=1.0), self.distances.max(initial=1.0)
+        return phi**near < _EDGE or phi**far > 1 - _EDGE
+
+    def candidates(self) -> Array:
+        """From no correlation of neighbours to a strong one."""
+        if not self.continuous:
+            return np.arctanh(np.array([[0.0], [0.3], [0.6], [0.85]]))
+        near = np.median(self.distances[1:]) if len(self.distances) > 1 else 1.0
+        s = -np.log(np.array([[0.05], [0.3], [0.6], [0.85]])) / near
+        return -np.log(np.expm1(s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +221,10 @@ class Exchangeable:
         """Whether rho is at either end of its range."""
         rho = float(self.natural(eta)[0])
         return rho > 1 - _EDGE or rho < _EDGE - self._low
+
+    def candidates(self) -> Array:
+        """From none to a strong one."""
+        return self.coordinates(np.array([[0.0], [0.3], [0.6]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +283,12 @@ class Stationary:
     def at_edge(self, eta: Array) -> bool:
         """Whether a partial autocorrelation is 1 or -1."""
         return bool((np.abs(np.tanh(eta)) > 1 - _EDGE).any())
+
+    def candidates(self) -> Array:
+        """None, and those of an AR(1)."""
+        found = np.zeros((3, self.lags))
+        found[:, :1] = np.arctanh(np.array([[0.0], [0.3], [0.6]]))
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,6 +406,11 @@ class Unstructured:
         later, _ = self.pairs
         length = np.sqrt(1 + np.bincount(later, eta**2))
         return bool(length.max(initial=1.0) > 1 / np.sqrt(_EDGE))
+
+    def candidates(self) -> Array:
+        """None, and equal ones."""
+        even = self.coordinates(np.full(len(self.names), 0.5))
+        return np.stack([np.zeros(len(self.names)), even])
 
 
 def _unit_row(v: Array) -> tuple[Array, Array, Array]:

@@ -7,7 +7,7 @@ one covariance matrix, which is formed and inverted once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,6 +138,12 @@ class ResidualShape:
         return self.correlation.at_edge(eta[: self.split]) or bool(
             (np.abs(eta[self.split :]) > 9).any()
         )
+
+    def candidates(self, deviations: Array) -> Array:
+        """(S, k) points worth a try, given a guess of each stratum's standard deviation (S,)."""
+        points = self.correlation.candidates()
+        ratios = np.log(deviations[1:] / deviations[0])
+        return np.concatenate([points, np.tile(ratios, (len(points), 1))], axis=1)
 
     def jet(self, eta: Array) -> Jet:
         """Correlation of each cell with its derivatives."""

@@ -210,5 +210,4 @@ def _sum_by(codes: Codes, values: Array, size: int) -> Array:
     """Sum the rows of values (U, x) that have the same code, (size, x)."""
     U = len(codes)
     sparse = csr_array((np.ones(U), (codes, np.arange(U))), shape=(size, U))
-    summed: Array = sparse @ values
-    return summed
+    return np.asarray(sparse @ values)
