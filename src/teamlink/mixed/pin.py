@@ -119,18 +119,18 @@ class PinnedComponent:
         value = point.deviance + n * (rho / n - 1 - np.log(rho / n))
         value = value + 2 * n * np.log(self.model.response.scale)
         slopes = curvature(replace(point, nu=rho), False)
-        weight = slopes.weight.copy()
-        weight[:, -1, -1] = 0.0
-        slopes = replace(slopes, weight=weight)
         half = W @ factor[:, None].transpose(0, 1, 3, 2)
         D = half + half.transpose(0, 1, 3, 2)
         gradient = np.einsum("aij,akij->ak", slopes.score, D)
         bend = np.einsum("aij,akil,amjl->akm", slopes.score, W, W)
-        hessian = slopes.second(D, D) + 2 * bend
+        g = slopes.along(D)[:, :, -1, -1]
+        # Sigma is not profiled here: its part of the second derivative is taken back.
+        hessian = (
+            slopes.second(D, D) + rho[:, None, None] * g[:, :, None] * g[:, None, :] + 2 * bend
+        )
         each = np.arange(self.logs)
         hessian[:, each, each] += gradient[:, : self.logs]
         if self.tau is None:
-            g = np.einsum("aij,akij->ak", slopes.cross[:, -1, :, -1, :], D)
             hessian[:, -1, -1] -= gradient[:, -1]
             hessian[:, -1, :] += 2 * rho[:, None] * g
             hessian[:, :, -1] += 2 * rho[:, None] * g
