@@ -205,13 +205,23 @@ def without_column(model: LinearMixed, k: int) -> tuple[Array, tuple[str, ...]]:
     return np.delete(model.fixed_columns, k, axis=1), names[:k] + names[k + 1 :]
 
 
-def reach(term: str, estimate: float, std_error: float, model: LinearMixed) -> Reach:
-    """Where a parameter may lie, and a step in which its deviance changes by a few units."""
-    if term == "sd__Observation":
+def reach(
+    estimate: float, std_error: float, place: tuple[int, ...] | None, model: LinearMixed
+) -> Reach:
+    """Where a parameter may lie, and a step in which its deviance changes by a few units.
+
+    Parameters
+    ----------
+    estimate, std_error : of the parameter
+    place : None for a coefficient, else as in `pinned_component`
+    model : LinearMixed
+    """
+    if place is None:
+        return Reach(-np.inf, np.inf, False, 2 * std_error)
+    if not place:
         return Reach(0.0, np.inf, False, 2 * estimate / np.sqrt(2 * model.roots.n))
-    J = model.design.n_groups
-    if term.startswith("cor__"):
+    sizes = [factor.n_groups for factor in model.design.factors for _ in range(factor.q)]
+    J = sizes[place[0]]
+    if len(place) == 2:
         return Reach(-1.0, 1.0, True, float(np.clip(1 / np.sqrt(J), 0.01, 0.3)))
-    if term.startswith("sd__"):
-        return Reach(0.0, np.inf, True, max(2 * estimate / np.sqrt(2 * J), std_error))
-    return Reach(-np.inf, np.inf, False, 2 * std_error)
+    return Reach(0.0, np.inf, True, max(2 * estimate / np.sqrt(2 * J), std_error))
