@@ -1,8 +1,8 @@
 r"""Correlations of the residuals within a unit, with their derivatives.
 
 A family maps unconstrained coordinates eta to the correlations it knows, one for each *cell*: a
-lag, a distance, a pair of occasions. Cell 0 is the diagonal, whose correlation is 1. Whatever eta, every
-matrix filled from the cells is positive definite:
+lag, a distance, a pair of occasions. Cell 0 is the diagonal, whose correlation is 1. Whatever eta,
+every matrix filled from the cells is positive definite:
 
 - AR(1): ``phi^|s - t|``, phi = tanh eta; in continuous time phi = 1 / (1 + exp(-eta)) > 0;
 - compound symmetry: rho between -1/(T - 1) and 1, T the largest unit;

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array
 
-from teamlink.mixed.criterion import Criterion, Curvature
+from teamlink.mixed.criterion import Criterion
 from teamlink.mixed.units import Bundle, ResidualShape
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots
 from teamlink.typing import Array, Codes
@@ -61,13 +61,26 @@ class ResidualSlopes:
     gradient : (k,)
     hessian : (k, k)
     M : (k, m, m) derivative of ``[X y]'V^-1 [X y]``, which is normalised to the identity
-    mixed : (k, q, q) second derivative in eta and Sigma, without the part that is due to M
+    direct : (k, q, q) second derivative in eta and Sigma, but for what M contributes
+    weight : (m, m) how products of elements of M enter
     """
 
     gradient: Array
     hessian: Array
     M: Array
-    mixed: Array
+    direct: Array
+    weight: Array
+
+    def mixed(self, D: Array, forms: Array) -> Array:
+        """(k, l) second derivative in eta and along directions in Sigma.
+
+        Parameters
+        ----------
+        D : (l, q, q) symmetric directions
+        forms : (l, m, m) how M falls along each; see `Curvature.along`
+        """
+        straight = np.einsum("icd,lcd->il", self.direct, D)
+        return straight + np.einsum("iab,ab,lab->il", self.M, self.weight, forms)
 
 
 def whiten(
@@ -125,7 +138,7 @@ def residual_slopes(
     roots: GroupRoots,
     Lambda: Array,
     point: Criterion,
-    slopes: Curvature,
+    reml: bool,
 ) -> ResidualSlopes:
     """Exact first and second derivatives in eta.
 
@@ -135,12 +148,13 @@ def residual_slopes(
     bundles, shape, eta : the residual covariance
     roots : GroupRoots of the whitened rows
     Lambda : (q, q) relative factor
-    point, slopes : the criterion there, a batch of one, and its derivatives in Sigma
+    point : the criterion there, a batch of one
+    reml : restricted likelihood
     """
     q, k = len(Lambda), shape.size
     m = columns.shape[1] - q
     J = roots.S.shape[2]
-    share = np.diagonal(slopes.weight[0]).copy()
+    share, weight = _weights(float(point.nu[0]), m, reml)
     jet = shape.jet(eta)
     gradient, hessian = np.zeros(k), np.zeros((k, k))
     width = 2 * q + m
@@ -176,12 +190,20 @@ def residual_slopes(
     flat = kY.transpose(1, 0, 2, 3)
     size = J * q * m
     hessian -= 2 * (flat * share).reshape(k, size) @ flat.reshape(k, size).T
-    hessian -= np.einsum("iab,ab,kab->ik", M, slopes.weight[0], M)
+    hessian -= np.einsum("iab,ab,kab->ik", M, weight, M)
     mixed = A[:, :, q : 2 * q, q : 2 * q].sum(axis=0)
     N = np.einsum("caj,mcj->jam", point.F[0], point.Q[0])
     cross = np.einsum("jam,m,jibm->iab", N, share, A[:, :, q : 2 * q, 2 * q :])
     mixed = mixed - cross - cross.transpose(0, 2, 1)
-    return ResidualSlopes(gradient, hessian, M, mixed)
+    return ResidualSlopes(gradient, hessian, M, mixed, weight)
+
+
+def _weights(nu: float, m: int, reml: bool) -> tuple[Array, Array]:
+    """How the diagonal of M, and products of its elements, enter the criterion: (m,), (m, m)."""
+    share = np.full(m, 1.0 if reml else 0.0)
+    weight = np.full((m, m), 1.0 if reml else 0.0)
+    share[-1] = weight[-1] = weight[:, -1] = nu
+    return share, weight
 
 
 def _maps(roots: GroupRoots, Lambda: Array, point: Criterion) -> Array:
