@@ -28,7 +28,7 @@ from teamlink.mixed.upper import StackPoint, UpperPoint
 from teamlink.moments.upper import Slot, Stack
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["VarianceProducts", "variance_products"]
+__all__ = ["VarianceProducts", "conditional", "meetings_adjoint", "variance_products"]
 
 _REGULAR = 1e-2
 """Information times variance above which dividing by Lambda loses less than it saves."""
@@ -85,7 +85,7 @@ def variance_products(
     meetings = point.gathered(bottom.meetings) if bottom else [None] * len(point.stacks)
     correction = np.zeros((R, tb, J))
     for here, Y in zip(point.stacks, meetings, strict=True):
-        E, M = _conditional(here, Lambda)
+        E, M = conditional(here, Lambda)
         Sigma = Lambda @ Lambda.swapaxes(1, 2)
         N = E.swapaxes(2, 3) @ (here.A_m @ M_inverse.swapaxes(1, 2)[:, None])
         w = np.ones((R, here.stack.shape[0])) if here.weights is None else here.weights
@@ -98,7 +98,7 @@ def variance_products(
         gram[:, tb * m :, tb * m :] += (V.swapaxes(2, 3) @ (M @ (V * wide))).sum(axis=1)
         if bottom is not None and Y is not None:
             Phi = times(E, Sigma, here.stack.slots)
-            correction += _adjoint(here.stack, Phi, q)
+            correction += meetings_adjoint(here.stack, Phi, q)
             EV = E @ (V * wide)
             cross = (Y.swapaxes(2, 3) @ EV).sum(axis=1)
             gram[:, : tb * m, tb * m :] += cross
@@ -110,7 +110,7 @@ def variance_products(
     return VarianceProducts(blocks, traces, gram.reshape(R, t, m, t, m), forms)
 
 
-def _conditional(point: StackPoint, Lambda: Array) -> tuple[Array, Array]:
+def conditional(point: StackPoint, Lambda: Array) -> tuple[Array, Array]:
     """E = I - Phi A and M_rr = A E, each (R, K, s, s).
 
     Where every variance is well away from zero both follow from Omega^-1 by division; elsewhere
@@ -223,7 +223,7 @@ def _unit_vectors(slots: Sequence[Slot], N: Array, rows: Codes, cols: Codes, tb:
     return out
 
 
-def _adjoint(stack: Stack, Phi: Array, q: int) -> Array:
+def meetings_adjoint(stack: Stack, Phi: Array, q: int) -> Array:
     """Elements (R, t, J) of C_j Phi C_j'."""
     R = len(Phi)
     a, b = np.tril_indices(q)

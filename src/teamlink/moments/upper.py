@@ -131,6 +131,12 @@ class Upper:
     spread: Array
     Zty: Array
 
+    @property
+    def first(self) -> Codes:
+        """The first column of each upper factor."""
+        sizes = [(place.stop - place.start) * groups for place, groups in self.factors]
+        return np.cumsum([0, *sizes])[:-1]
+
     def take(self, index: Codes) -> Upper:
         """The same with some of the responses, `index` integer (r,)."""
         return replace(self, Wy=self.Wy[index], Zty=self.Zty[index])
