@@ -12,7 +12,7 @@ from teamlink.errors import DesignError, FitError, FormulaError
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import criterion, fixed_part
 from teamlink.mixed.design import MixedDesign
-from teamlink.mixed.factor import Factor
+from teamlink.mixed.factor import Factor, nobody
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.starts import even_factor
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
@@ -61,15 +61,18 @@ def bind(
     Y = design.y[:, None] if Y is None else Y
     centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
     random = random_basis(design.factors, structure) if basis is None else basis[1]
-    Z, codes = random.columns(factor.Z), factor.only_codes
+    Z = random.columns(factor.Z) if design.factors else factor.Z
+    codes, root = factor.only_codes, design.root_weights
+    if root is not None:
+        Z = root[:, None] * Z
 
     def sums(fixed: FixedBasis, response: ResponseBasis) -> CrossProducts:
-        return accumulate(design.X, Y, Z, codes, factor.n_groups, fixed, response)
+        return accumulate(design.X, Y, Z, codes, factor.n_groups, fixed, response, root)
 
     def reduced(products: CrossProducts) -> GroupRoots:
         roots = group_roots(products)
         if (roots.Wyy < _LITTLE * products.yty).any():
-            return recompute_within(roots, design.X, Y, Z, codes, fixed, response)
+            return recompute_within(roots, design.X, Y, Z, codes, fixed, response, root)
         return roots
 
     plain = centred_responses(Y, centred)
@@ -99,8 +102,13 @@ def bind(
 
 
 def _fitted_so_far(design: MixedDesign) -> Factor:
-    """The one grouping factor; an error that points at the term where there is more."""
+    """The one grouping factor; an error that points at the term where there is more.
+
+    Where there is none all rows are one group without random effects.
+    """
     formula = design.formula
+    if not design.factors:
+        return nobody(design.n)
     first = set(formula.random[0].group)
     for term in formula.random[1:]:
         if set(term.group) != first:

@@ -23,8 +23,8 @@ from teamlink.mixed.criterion import Criterion, criterion, curvature
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import simulate
 from teamlink.mixed.model import LinearMixed
-from teamlink.mixed.nesting import correlated_within, why_incomparable, why_not_nested
-from teamlink.mixed.ranef import RandomEffects, random_effects
+from teamlink.mixed.nesting import why_incomparable, why_not_nested
+from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.residuals import Residuals
 from teamlink.mixed.smallsample import degrees_of_freedom
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
@@ -43,13 +43,11 @@ class CorrelatedMixed:
     Attributes
     ----------
     base : the same model with independent residuals: design, working basis, random effects
-    residuals : the residual structure
     columns : (n, q + p) working columns of Z and X
     responses : (n, R) working responses
     """
 
     base: LinearMixed
-    residuals: Residuals
     columns: Array
     responses: Array
 
@@ -57,6 +55,13 @@ class CorrelatedMixed:
     def design(self) -> MixedDesign:
         """The rows."""
         return self.base.design
+
+    @property
+    def residuals(self) -> Residuals:
+        """The residual structure."""
+        if self.design.residuals is None:
+            raise TypeError("the design has no residual structure")
+        return self.design.residuals
 
     @property
     def structure(self) -> RandomStructure:
@@ -123,9 +128,7 @@ class CorrelatedMixed:
         groups = self.design.factors[0].n_groups if self.design.factors else 1
         products = whitened_products(white.rows, q, p, self.residuals.bundles, groups)
         basis = self.base.response
-        own = ResponseBasis(
-            basis.shift[i : i + 1], basis.scale[i : i + 1], basis.offset[i : i + 1]
-        )
+        own = ResponseBasis(basis.shift[i : i + 1], basis.scale[i : i + 1], basis.offset[i : i + 1])
         model = replace(self.base, roots=group_roots(products), response=own, df_method="normal")
         return model, white.log_det
 
@@ -258,12 +261,9 @@ class CorrelatedMixed:
 
     def estimates(self, theta: Array) -> Estimates:
         """Fixed effects by generalised least squares at theta (R, k), with their tests."""
-        said = []
-        df = np.empty((len(theta), len(self.names)))
-        for i, point in enumerate(theta):
-            model, own = self._at(point, i)
-            said.append(model.estimates(own[None]))
-            df[i] = self.degrees_of_freedom(point, self.fixed.K, i)
+        found = [self._at(point, i) for i, point in enumerate(theta)]
+        said = [model.estimates(own[None]) for model, own in found]
+        df = self.degrees_of_freedom(theta, self.fixed.K)
         return Estimates(
             self.names,
             np.concatenate([each.values for each in said]),
@@ -272,20 +272,23 @@ class CorrelatedMixed:
             self.df_method,
         )
 
-    def degrees_of_freedom(self, theta: Array, contrasts: Array, i: int = 0) -> Array:
-        """Degrees of freedom (c,) of contrasts (c, p) on the working coefficients, at theta (k,).
+    def degrees_of_freedom(self, theta: Array, contrasts: Array) -> Array:
+        """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients.
 
         Satterthwaite's count the uncertainty of the residual parameters too; all derivatives are
         exact.
         """
-        if self.df_method == "normal":
-            return np.full(len(contrasts), np.inf)
+        df = np.full((len(theta), len(contrasts)), np.inf)
         if self.df_method == "residual":
-            return np.full(len(contrasts), float(self.nobs - self.fixed.kept.size))
-        model, own = self._at(theta, i)
-        point = model.evaluate(own[None])
-        _, hessian, falls = self._slopes(model, own, self.split(theta)[1], point, i)
-        return degrees_of_freedom(contrasts, point, falls[None], hessian[None])[0]
+            df[:] = self.nobs - self.fixed.kept.size
+        if self.df_method != "satterthwaite":
+            return df
+        for i, each in enumerate(theta):
+            model, own = self._at(each, i)
+            point = model.evaluate(own[None])
+            _, hessian, falls = self._slopes(model, own, self.split(each)[1], point, i)
+            df[i] = degrees_of_freedom(contrasts, point, falls[None], hessian[None])[0]
+        return df
 
     def components(self, theta: Array) -> Components:
         """Standard deviations, correlations and residual parameters at theta (R, k)."""
@@ -303,13 +306,28 @@ class CorrelatedMixed:
         if not self.design.factors:
             return ()
         model, own = self._at(theta)
-        return random_effects(model, own)
+        return model.effects(own)
 
     def relative_deviations(self, theta: Array, frame: pd.DataFrame | None = None) -> Array:
         """Standard deviation of each row's residual relative to sigma, at theta (k,)."""
         return self.base.relative_deviations(theta, frame) * self.residuals.relative_deviations(
             self.split(theta)[1], frame
         )
+
+    def unit_covariance(self, theta: Array, unit: Any) -> tuple[Array, pd.Index[Any]]:
+        """Covariance (T, T) of one unit's residuals in units of sigma^2, and what labels its rows.
+
+        The first unit with the most rows where `unit` is None.
+        """
+        held = self.residuals
+        rows = held.rows_of(unit)
+        at = np.flatnonzero([np.isin(rows[0], bundle.rows) for bundle in held.bundles])[0]
+        bundle = held.bundles[at]
+        u = int(np.flatnonzero((bundle.rows == rows[0]).any(axis=1))[0])
+        R = held.shape.covariance(bundle, self.split(theta)[1])[bundle.pattern[u]]
+        spread = self.base.relative_deviations(theta)[bundle.rows[u]]
+        labels = self.row_labels if held.positions is None else held.positions
+        return R * np.outer(spread, spread), labels[bundle.rows[u]]
 
     def with_noise(self, theta: Array, noise: Array) -> Array:
         """Residuals (rows, n) in units of sigma, from independent draws (rows, n)."""
@@ -329,64 +347,47 @@ class CorrelatedMixed:
 
     def with_responses(self, Y: Array) -> CorrelatedMixed:
         """The same design with responses Y (n, R), in the order of the rows that were used."""
-        return _around(self.base.with_responses(Y), self.residuals, np.atleast_2d(Y.T).T)
+        base = self.base.with_responses(Y)
+        return _around(base, np.asarray(Y, dtype=float).reshape(self.nobs, -1))
 
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
-        if not isinstance(other, LinearMixed | CorrelatedMixed):
-            return f"one is a linear mixed model, the other a {type(other).__name__}"
-        if self.reml != other.reml:
-            return "one is fitted by REML, the other by ML"
-        mine, theirs = self.fixed_columns, other.fixed_columns
-        return why_incomparable(self.design, other.design, mine, theirs, self.reml)
+        return why_incomparable(self, other)
 
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
-        if not isinstance(other, CorrelatedMixed):
-            return "the residuals of the smaller are not independent with equal variances"
-        if not correlated_within(self.residuals.structure, other.residuals.structure):
-            return "the residual structure of the smaller is no special case of that of the larger"
-        return why_not_nested(self.design, other.design, self.fixed_columns, other.fixed_columns)
+        return why_not_nested(self, other)
 
 
-def bind_correlated(
-    design: MixedDesign, residuals: Residuals, reml: bool, df_method: str
-) -> CorrelatedMixed:
-    """Bind a design and a residual structure.
+def bind_correlated(design: MixedDesign, reml: bool, df_method: str) -> CorrelatedMixed:
+    """Bind a design with a residual structure.
 
     Parameters
     ----------
     design : MixedDesign
-    residuals : Residuals
     reml, df_method : as in `LinearMixed`
 
     Raises
     ------
     OptionError
-        Several grouping factors, multiple membership, or Kenward-Roger.
+        Kenward and Roger's method.
     """
-    if len(design.factors) > 1 or any(f.membership is not None for f in design.factors):
-        names = ", ".join(factor.name for factor in design.factors)
-        raise OptionError(
-            f"residual: a structure goes with one grouping factor whose groups hold the units "
-            f"({names}); drop random terms, or the structure"
-        )
     if df_method == "kenward-roger":
         raise OptionError(
-            "df='kenward-roger' is not offered with a residual structure: its expansion takes the "
+            "'kenward-roger' is not offered with a residual structure: its expansion takes the "
             "covariance to be linear in the parameters, and a correlation is not; use "
             "'satterthwaite'"
         )
-    return _around(bind(design, reml, df_method), residuals, design.y[:, None])
+    return _around(bind(design, reml, df_method), design.y[:, None])
 
 
-def _around(base: LinearMixed, residuals: Residuals, Y: Array) -> CorrelatedMixed:
+def _around(base: LinearMixed, Y: Array) -> CorrelatedMixed:
     design = base.design
     X = base.fixed.columns(design.X)
     y = base.response.columns(Y, X)
     parts = [X] if not design.factors else [base.random.columns(design.factors[0].Z), X]
     columns = np.concatenate(parts, axis=1)
-    if design.weights is not None:
-        root = np.sqrt(design.weights)[:, None]
-        columns, y = columns * root, y * root
-    return CorrelatedMixed(base, residuals, columns, y)
+    root = design.root_weights
+    if root is not None:
+        columns, y = root[:, None] * columns, root[:, None] * y
+    return CorrelatedMixed(base, columns, y)

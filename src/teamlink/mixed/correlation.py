@@ -169,15 +169,15 @@ class Power:
             return abs(phi) > 1 - _EDGE
         # What counts is how rows correlate at the distances they have, not at a distance of one.
         near, far = self.distances[1:].min(initial=1.0), self.distances.max(initial=1.0)
-        return phi**near < _EDGE or phi**far > 1 - _EDGE
+        return bool(phi**near < _EDGE or phi**far > 1 - _EDGE)
 
     def candidates(self) -> Array:
         """From no correlation of neighbours to a strong one."""
         if not self.continuous:
-            return np.arctanh(np.array([[0.0], [0.3], [0.6], [0.85]]))
+            return np.asarray(np.arctanh(np.array([[0.0], [0.3], [0.6], [0.85]])))
         near = np.median(self.distances[1:]) if len(self.distances) > 1 else 1.0
         s = -np.log(np.array([[0.05], [0.3], [0.6], [0.85]])) / near
-        return -np.log(np.expm1(s))
+        return np.asarray(-np.log(np.expm1(s)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from teamlink.mixed.encoding import Encoding
 from teamlink.typing import Array, Codes
 
-__all__ = ["Factor", "lies_within", "same_groups"]
+__all__ = ["Factor", "lies_within", "nobody", "same_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,11 @@ class Factor:
         """Add effects (J, q, R), times the columns of Z, to y (n, R) in place."""
         for a in range(self.q):
             y += self.Z[:, a : a + 1] * self.of_rows(effects[:, a])
+
+
+def nobody(n: int) -> Factor:
+    """All n rows in one group without random effects: a model that has none."""
+    return Factor("", pd.Index([0]), np.zeros(n, dtype=np.intp), None, np.zeros((n, 0)), (), (), ())
 
 
 def same_groups(one: Factor, two: Factor) -> bool:

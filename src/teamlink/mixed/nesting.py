@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
 from teamlink.mixed.covariance import RandomStructure
@@ -12,22 +14,38 @@ from teamlink.typing import Array
 __all__ = ["why_incomparable", "why_not_nested"]
 
 
-def why_incomparable(
-    one: MixedDesign, two: MixedDesign, X_one: Array, X_two: Array, reml: bool
-) -> str | None:
-    """Why the criteria of two models must not be set side by side; None where they may.
+@runtime_checkable
+class Mixed(Protocol):
+    """A mixed model, as far as comparing it goes."""
 
-    Parameters
-    ----------
-    one, two : the designs
-    X_one, X_two : (n, p) the fixed-effects columns that each estimates
-    reml : both are fitted by REML
-    """
-    if one.n != two.n:
-        return f"they use {one.n} and {two.n} rows; fit both to the rows that both can use"
-    if not np.array_equal(one.y, two.y):
+    @property
+    def design(self) -> MixedDesign:
+        """The rows."""
+        ...
+
+    @property
+    def fixed_columns(self) -> Array:
+        """(n, p) the fixed-effects columns that it estimates."""
+        ...
+
+    @property
+    def reml(self) -> bool:
+        """Restricted likelihood."""
+        ...
+
+
+def why_incomparable(one: Mixed, other: object) -> str | None:
+    """Why the criteria of two models must not be set side by side; None where they may."""
+    if not isinstance(other, Mixed):
+        return f"one is a linear mixed model, the other a {type(other).__name__}"
+    if one.reml != other.reml:
+        return "one is fitted by REML, the other by ML"
+    mine, theirs = one.design, other.design
+    if mine.n != theirs.n:
+        return f"they use {mine.n} and {theirs.n} rows; fit both to the rows that both can use"
+    if not np.array_equal(mine.y, theirs.y):
         return "they have different responses, or the same rows in another order"
-    if reml and not _same_columns(X_one, X_two):
+    if one.reml and not _same_columns(one.fixed_columns, other.fixed_columns):
         # log|X'V^-1 X| changes with the columns, even where their span is the same.
         return (
             "REML criteria of models with different fixed effects are not comparable; "
@@ -36,12 +54,17 @@ def why_incomparable(
     return None
 
 
-def why_not_nested(
-    small: MixedDesign, large: MixedDesign, X_small: Array, X_large: Array
-) -> str | None:
-    """Why the smaller model is no special case of the larger; None where it is one."""
-    if not _spans(X_large, X_small):
+def why_not_nested(one: Mixed, other: object) -> str | None:
+    """Why the one model is no special case of the other; None where it is one."""
+    if not isinstance(other, Mixed):
+        return "they are models of different kinds"
+    small, large = one.design, other.design
+    if not _spans(other.fixed_columns, one.fixed_columns):
         return "the fixed effects of the smaller are not among those of the larger"
+    if not _same_weights(small, large):
+        return "they weight the rows differently"
+    if not _structure_within(small, large):
+        return "the residual structure of the smaller is no special case of that of the larger"
     for factor in small.factors:
         alike = [other for other in large.factors if same_groups(factor, other)]
         if not alike:
@@ -54,6 +77,39 @@ def why_not_nested(
         if not all(any(_spans(wide, block) for wide in columns) for block in _blocks(factor)):
             return "the random effects of the smaller are not among those of the larger"
     return None
+
+
+_WIDER = {
+    "independent": {"ar1", "car1", "compound_symmetry", "toeplitz", "unstructured"},
+    "ar1": {"toeplitz", "unstructured"},
+    "compound_symmetry": {"toeplitz", "unstructured"},
+    "toeplitz": {"unstructured"},
+}
+"""Families of correlations, and those that hold them as special cases."""
+
+
+def _structure_within(small: MixedDesign, large: MixedDesign) -> bool:
+    """Whether the residual structure of the one is a special case of the other's."""
+    if small.residuals is None:
+        return True
+    if large.residuals is None:
+        return False
+    one, two = small.residuals.structure, large.residuals.structure
+    if not set(one.variances) <= set(two.variances):
+        return False
+    if one.kind == "independent":
+        return True
+    same_place = one.kind == "compound_symmetry" or one.position == two.position
+    wider = two.kind == one.kind or two.kind in _WIDER.get(one.kind, set())
+    return set(one.by) == set(two.by) and same_place and wider
+
+
+def _same_weights(one: MixedDesign, two: MixedDesign) -> bool:
+    """Whether two designs have the same precision weights."""
+    mine, theirs = one.root_weights, two.root_weights
+    if mine is None or theirs is None:
+        return mine is theirs
+    return np.array_equal(mine, theirs)
 
 
 def _blocks(factor: Factor) -> list[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.data.schema import group_codes, numbers
-from teamlink.errors import DesignError, Faults
+from teamlink.errors import DesignError, Faults, OptionError, nearest
 from teamlink.mixed.correlation import (
     Correlation,
     Exchangeable,
@@ -18,6 +19,7 @@ from teamlink.mixed.correlation import (
     Stationary,
     Unstructured,
 )
+from teamlink.mixed.factor import Factor
 from teamlink.mixed.residual import ResidualStructure
 from teamlink.mixed.units import Bundle, ResidualShape, bundles_of, distance_cells, pair_cells
 from teamlink.typing import Array, Codes, Mask
@@ -41,6 +43,7 @@ class Residuals:
     strata_levels : label of each stratum; None where all variances are equal
     unit : (n,) unit of each row; rows are units of their own where residuals are independent
     unit_levels : labels of the units
+    positions : (n,) position of each row as given; None where the structure has none
     """
 
     structure: ResidualStructure
@@ -50,6 +53,18 @@ class Residuals:
     strata_levels: pd.Index[Any] | None
     unit: Codes
     unit_levels: pd.Index[Any]
+    positions: pd.Index[Any] | None
+
+    def rows_of(self, unit: Any) -> Codes:
+        """Rows of the unit of that label; of the first with the most rows where it is None."""
+        if unit is None:
+            code = int(np.bincount(self.unit).argmax())
+        else:
+            code = int(self.unit_levels.get_indexer(pd.Index([unit]))[0])
+        if code < 0:
+            known = map(str, self.unit_levels)
+            raise OptionError(f"there is no unit {unit!r}; {nearest(str(unit), known)}")
+        return np.flatnonzero(self.unit == code)
 
     def relative_deviations(self, eta: Array, frame: pd.DataFrame | None = None) -> Array:
         """Standard deviation of the residual of each row of a table, relative to sigma.
@@ -71,11 +86,7 @@ class Residuals:
 
 
 def bind_residuals(
-    structure: ResidualStructure,
-    frame: pd.DataFrame,
-    group: Codes | None,
-    group_name: str,
-    intercept: bool,
+    structure: ResidualStructure, frame: pd.DataFrame, factors: Sequence[Factor]
 ) -> Residuals:
     """Find units, patterns and parameters of a residual structure.
 
@@ -83,17 +94,21 @@ def bind_residuals(
     ----------
     structure : ResidualStructure
     frame : the complete rows
-    group : (n,) groups of the random effects; None where there are none
-    group_name : their name
-    intercept : whether there is a random intercept
+    factors : grouping factors of the random effects, none or one
 
     Raises
     ------
+    OptionError
+        There are several factors, or rows belong to several groups.
     DesignError
         Units are not within groups, positions repeat or are no whole steps, or parameters cannot
         be told apart; every fault is listed.
     """
     n = len(frame)
+    _check_factors(factors)
+    group = factors[0].only_codes if factors else None
+    group_name = factors[0].name if factors else ""
+    intercept = any(place >= 0 for factor in factors for place in factor.intercepts)
     faults = Faults()
     strata, levels = _strata(structure, frame, faults)
     if structure.kind == "independent":
@@ -114,7 +129,17 @@ def bind_residuals(
     same = group is not None and _same_groups(unit, group)
     _check_identified(structure, family, bundles, same and intercept, group_name, faults)
     faults.raise_if_any(DesignError)
-    return Residuals(structure, shape, tuple(bundles), strata, levels, unit, units)
+    positions = None if structure.position is None else pd.Index(frame[structure.position])
+    return Residuals(structure, shape, tuple(bundles), strata, levels, unit, units, positions)
+
+
+def _check_factors(factors: Sequence[Factor]) -> None:
+    if len(factors) > 1 or any(factor.membership is not None for factor in factors):
+        names = ", ".join(factor.name for factor in factors)
+        raise OptionError(
+            "residual: a structure goes with one grouping factor whose groups hold the units, not "
+            f"with {names}; drop random terms, or the structure"
+        )
 
 
 def _strata(

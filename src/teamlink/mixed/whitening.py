@@ -80,7 +80,8 @@ class ResidualSlopes:
         forms : (l, m, m) how M falls along each; see `Curvature.along`
         """
         straight = np.einsum("icd,lcd->il", self.direct, D)
-        return straight + np.einsum("iab,ab,lab->il", self.M, self.weight, forms)
+        across: Array = straight + np.einsum("iab,ab,lab->il", self.M, self.weight, forms)
+        return across
 
 
 def whiten(
@@ -232,4 +233,5 @@ def _sum_by(codes: Codes, values: Array, size: int) -> Array:
     """Sum the rows of values (U, x) that have the same code, (size, x)."""
     U = len(codes)
     sparse = csr_array((np.ones(U), (codes, np.arange(U))), shape=(size, U))
-    return np.asarray(sparse @ values)
+    summed: Array = np.asarray(sparse @ values)
+    return summed
