@@ -1,4 +1,4 @@
-"""The kernel of correlated residuals: the value against V written out, derivatives against steps."""
+"""The kernel of correlated residuals against V written out, and its derivatives against steps."""
 
 from __future__ import annotations
 

@@ -6,17 +6,19 @@ whatever number of passes the digits ask for.
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from teamlink.errors import DesignError, FitError, FormulaError
+import numpy as np
+from scipy.sparse import csr_array
+
+from teamlink.errors import DesignError, FitError
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.criterion import criterion, fixed_part
 from teamlink.mixed.design import MixedDesign
-from teamlink.mixed.factor import Factor, nobody
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.starts import even_factor
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
-from teamlink.moments.memory import accumulate, recompute_within
+from teamlink.moments.memory import accumulate, accumulate_upper, recompute_within
 from teamlink.moments.standardize import (
     FixedBasis,
     ResponseBasis,
@@ -25,7 +27,8 @@ from teamlink.moments.standardize import (
     fitted_responses,
     orthonormal_columns,
 )
-from teamlink.typing import Array
+from teamlink.moments.upper import Effects, upper
+from teamlink.typing import Array, Codes
 
 __all__ = ["bind"]
 
@@ -51,23 +54,19 @@ def bind(
 
     Raises
     ------
-    FormulaError
-        The engine does not fit this kind of model yet.
     DesignError, FitError
         The fixed effects alone, or they and the groups, reproduce the response.
     """
-    factor = _fitted_so_far(design)
     structure = RandomStructure.of_factors([factor.blocks for factor in design.factors])
     Y = design.y[:, None] if Y is None else Y
     centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
     random = random_basis(design.factors, structure) if basis is None else basis[1]
-    Z = random.columns(factor.Z) if design.factors else factor.Z
-    codes, root = factor.only_codes, design.root_weights
-    if root is not None:
-        Z = root[:, None] * Z
+    chosen = _eliminated(design)
+    Z, codes, J = _columns(design, random, chosen)
+    root = design.root_weights
 
     def sums(fixed: FixedBasis, response: ResponseBasis) -> CrossProducts:
-        return accumulate(design.X, Y, Z, codes, factor.n_groups, fixed, response, root)
+        return accumulate(design.X, Y, Z, codes, J, fixed, response, root)
 
     def reduced(products: CrossProducts) -> GroupRoots:
         roots = group_roots(products)
@@ -94,40 +93,86 @@ def bind(
     roots = reduced(products)
     if (_within_residual(roots)[0] < _LITTLE * roots.Wyy).any():
         # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
-        wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
+        wide = np.repeat(1e3 * _even_alone(roots)[None], roots.responses, axis=0)
         response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
         roots = reduced(sums(fixed, response))
     _check_residual(design, roots)
+    if len(design.factors) > 1 or (design.factors and chosen < 0):
+        roots = _with_upper(roots, design, structure, random, chosen, Y, fixed, response)
+        _check_upper_residual(design, roots, structure, reml)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
 
 
-def _fitted_so_far(design: MixedDesign) -> Factor:
-    """The one grouping factor; an error that points at the term where there is more.
+def _eliminated(design: MixedDesign) -> int:
+    """The factor to eliminate: that with the most groups; -1 where rows belong to several of all.
 
-    Where there is none all rows are one group without random effects.
+    What remains is dense within components, so as much as can be goes first.
     """
-    formula = design.formula
-    if not design.factors:
-        return nobody(design.n)
-    first = set(formula.random[0].group)
-    for term in formula.random[1:]:
-        if set(term.group) != first:
-            raise FormulaError(
-                f"not fitted yet: {term} brings in a second grouping factor; this version "
-                f"fits models with one ({':'.join(formula.random[0].group)})",
-                formula.text,
-                term.start,
-                term.end,
-            )
-    if design.factors[0].membership is not None:
-        term = formula.random[0]
-        raise FormulaError(
-            f"not fitted yet: rows belong to several groups of {design.factors[0].name!r}",
-            formula.text,
-            term.start,
-            term.end,
-        )
-    return design.factors[0]
+    sizes = [
+        factor.n_groups * factor.q if factor.membership is None else 0 for factor in design.factors
+    ]
+    return int(np.argmax(sizes)) if max(sizes, default=0) else -1
+
+
+def _columns(design: MixedDesign, random: RandomBasis, chosen: int) -> tuple[Array, Codes, int]:
+    """Working columns (n, q) of the eliminated factor, its codes (n,) and number of groups."""
+    if chosen < 0:
+        return np.zeros((design.n, 0)), np.zeros(design.n, dtype=np.intp), 0
+    factor = design.factors[chosen]
+    Z = _weighted(random.columns(factor.Z, chosen), design)
+    return Z, factor.only_codes, factor.n_groups
+
+
+def _weighted(Z: Array, design: MixedDesign) -> Array:
+    """Rows of Z (n, q) times the roots of their precision weights."""
+    root = design.root_weights
+    return Z if root is None else root[:, None] * Z
+
+
+def _with_upper(
+    roots: GroupRoots, design: MixedDesign, structure: RandomStructure, random: RandomBasis,
+    chosen: int, Y: Array, fixed: FixedBasis, response: ResponseBasis,
+) -> GroupRoots:  # fmt: skip
+    """The roots with the statistics of the factors that are not eliminated."""
+    everyone = [_effects(design, structure, random, f) for f in range(len(design.factors))]
+    others = [each for f, each in enumerate(everyone) if f != chosen]
+    first = everyone[chosen].columns if chosen >= 0 else csr_array((design.n, 0))
+    bottom = structure.factors[chosen] if chosen >= 0 else slice(0, 0)
+    root = design.root_weights
+    found = accumulate_upper(design.X, Y, others, first, fixed, response, root)
+    CU = np.concatenate([roots.CX, roots.Cy])
+    return replace(roots, upper=upper(bottom, roots.S, CU, others, found, fixed.kept.size))
+
+
+def _effects(
+    design: MixedDesign, structure: RandomStructure, random: RandomBasis, f: int
+) -> Effects:
+    """The sparse working columns of one factor."""
+    factor = design.factors[f]
+    columns = factor.by_effect(_weighted(random.columns(factor.Z, f), design))
+    return Effects(structure.factors[f], columns, factor.n_groups)
+
+
+def _even_alone(roots: GroupRoots) -> Array:
+    """An even factor (q, q) of the eliminated factor alone."""
+    size = np.square(roots.S).sum(axis=(1, 2)) / max(roots.S.shape[2], 1)
+    return np.diag(1 / np.sqrt(np.maximum(size, 1e-12)))
+
+
+def _check_upper_residual(
+    design: MixedDesign, roots: GroupRoots, structure: RandomStructure, reml: bool
+) -> None:
+    """Raise where X and all factors together leave nothing of a response.
+
+    As the variances grow the residual sum of squares falls to what X and Z leave over; where that
+    is nothing, it falls as the inverse of the variances.
+    """
+    columns = sum(factor.n_groups * factor.q for factor in design.factors)
+    if columns + roots.CX.shape[0] >= design.n:
+        return
+    wide = np.repeat(1e5 * even_factor(roots, structure)[None], roots.responses, axis=0)
+    rest = criterion(roots, wide, reml).r2
+    _refuse_exact(design, np.flatnonzero(rest < 1e-8 * roots.n), roots.responses)
 
 
 def _check_rows(design: MixedDesign, fixed: FixedBasis) -> None:
@@ -144,8 +189,12 @@ def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
     # In the working basis the sum of squares is n; rounding leaves 1e-30 of it. Where X and Z span
     # all rows nothing is left either, but that says nothing about the response.
     exact = np.flatnonzero((rest < 1e-22 * roots.n) & (freedom > 0))
+    _refuse_exact(design, exact, roots.responses)
+
+
+def _refuse_exact(design: MixedDesign, exact: Codes, responses: int) -> None:
     if exact.size:
-        which = "" if roots.responses == 1 else f" (replicates {exact[:5].tolist()})"
+        which = "" if responses == 1 else f" (replicates {exact[:5].tolist()})"
         raise FitError(
             f"the fixed effects and the groups reproduce {design.formula.response!r} exactly"
             f"{which}: there is no residual variance to estimate (is the response a function of a "

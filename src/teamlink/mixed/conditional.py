@@ -26,7 +26,7 @@ from teamlink.mixed.upper import UpperPoint
 from teamlink.moments.crossproducts import GroupRoots
 from teamlink.typing import Array, Codes
 
-__all__ = ["Conditional", "conditional_effects", "error_variance"]
+__all__ = ["Conditional", "conditional_effects", "error_variance_of_parts"]
 
 _CHUNK = 4096
 """Rows whose error variance is worked out at a time."""
@@ -117,7 +117,7 @@ def _own_part(upper: UpperPoint, roots: GroupRoots) -> tuple[Array, Array]:
     return own, own @ S
 
 
-def error_variance(
+def error_variance_of_parts(
     upper: UpperPoint, roots: GroupRoots, Z: Array, codes: Codes, columns: csr_array
 ) -> Array:
     """Variance (rows,) in units of sigma^2 of the error of random parts, fixed effects known.
@@ -127,11 +127,9 @@ def error_variance(
     upper : UpperPoint of one replicate
     roots : GroupRoots
     Z : (rows, q) columns of the eliminated factor, working basis; zero where it has no part
-    codes : (rows,) its groups; -1 where the group has not been seen
+    codes : (rows,) its groups; a row with -1 has none
     columns : (rows, N) sparse columns of the upper factors, working basis
     """
-    place = upper.upper.bottom
-    Sigma = (upper.Lambda[0] @ upper.Lambda[0].T)[place, place]
     q, J = Z.shape[1], roots.S.shape[2]
     total = np.zeros(len(Z))
     rest = columns
@@ -139,11 +137,7 @@ def error_variance(
         seen = codes >= 0
         own, W = _own_part(upper, roots)
         at = np.where(seen, codes, 0)
-        total += np.where(
-            seen,
-            np.einsum("ia,iab,ib->i", Z, own[at], Z),
-            np.einsum("ia,ab,ib->i", Z, Sigma, Z),
-        )
+        total += np.where(seen, np.einsum("ia,iab,ib->i", Z, own[at], Z), 0.0)
         loading = np.where(seen[:, None], np.einsum("ia,iab->ib", Z, W[at]), 0.0)
         row = np.repeat(np.arange(len(Z)), q)
         column = (np.arange(q) * J + at[:, None]).ravel()

@@ -23,7 +23,7 @@ from teamlink.mixed.criterion import Criterion, criterion, curvature
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import simulate
 from teamlink.mixed.model import LinearMixed
-from teamlink.mixed.nesting import why_incomparable, why_not_nested
+from teamlink.mixed.nesting import why_model_not_nested, why_models_incomparable
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.residuals import Residuals
 from teamlink.mixed.smallsample import degrees_of_freedom
@@ -132,8 +132,8 @@ class CorrelatedMixed:
         model = replace(self.base, roots=group_roots(products), response=own, df_method="normal")
         return model, white.log_det
 
-    def _at(self, theta: Array, i: int = 0) -> tuple[LinearMixed, Array]:
-        """The whitened model of response i, and the random effects' part of theta (k,)."""
+    def whitened(self, theta: Array, i: int = 0) -> tuple[LinearMixed, Array]:
+        """Response i with its rows whitened, and the random effects' part of theta (k,)."""
         own, eta = self.split(theta)
         found = self.at(eta, i)
         if found is None:
@@ -212,7 +212,9 @@ class CorrelatedMixed:
 
     def _even(self) -> Array:
         """Theta (k,) of the random effects at even reliability."""
-        return self.structure.parameters(even_factor(self.base.roots))
+        if not self.structure.q:
+            return np.zeros(0)
+        return self.structure.parameters(even_factor(self.base.roots, self.structure))
 
     def further_starts(self) -> Array:
         """More starting points (T, R, k): every candidate, and random effects spread widely."""
@@ -239,7 +241,7 @@ class CorrelatedMixed:
         if not k:
             return settled, again
         for a, i in enumerate(index):
-            model, own = self._at(theta[a], int(i))
+            model, own = self.whitened(theta[a], int(i))
             moved, more = model.settle(own[None], np.zeros(1, dtype=np.intp))
             settled[a, :k], again[a] = moved[0], more[0]
         return settled, again
@@ -256,12 +258,12 @@ class CorrelatedMixed:
 
     def sigma2(self, theta: Array) -> Array:
         """Residual variance (R,) of the first stratum, in squared units of the response."""
-        found = [self._at(point, i) for i, point in enumerate(theta)]
+        found = [self.whitened(point, i) for i, point in enumerate(theta)]
         return np.array([float(model.sigma2(own[None])[0]) for model, own in found])
 
     def estimates(self, theta: Array) -> Estimates:
         """Fixed effects by generalised least squares at theta (R, k), with their tests."""
-        found = [self._at(point, i) for i, point in enumerate(theta)]
+        found = [self.whitened(point, i) for i, point in enumerate(theta)]
         said = [model.estimates(own[None]) for model, own in found]
         df = self.degrees_of_freedom(theta, self.fixed.K)
         return Estimates(
@@ -284,7 +286,7 @@ class CorrelatedMixed:
         if self.df_method != "satterthwaite":
             return df
         for i, each in enumerate(theta):
-            model, own = self._at(each, i)
+            model, own = self.whitened(each, i)
             point = model.evaluate(own[None])
             _, hessian, falls = self._slopes(model, own, self.split(each)[1], point, i)
             df[i] = degrees_of_freedom(contrasts, point, falls[None], hessian[None])[0]
@@ -305,7 +307,7 @@ class CorrelatedMixed:
         """Random effects of each factor at theta (k,)."""
         if not self.design.factors:
             return ()
-        model, own = self._at(theta)
+        model, own = self.whitened(theta)
         return model.effects(own)
 
     def relative_deviations(self, theta: Array, frame: pd.DataFrame | None = None) -> Array:
@@ -352,11 +354,11 @@ class CorrelatedMixed:
 
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
-        return why_incomparable(self, other)
+        return why_models_incomparable(self, other)
 
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
-        return why_not_nested(self, other)
+        return why_model_not_nested(self, other)
 
 
 def bind_correlated(design: MixedDesign, reml: bool, df_method: str) -> CorrelatedMixed:

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from teamlink.mixed.encoding import Encoding
 from teamlink.typing import Array, Codes
 
-__all__ = ["Factor", "lies_within", "nobody", "same_groups"]
+__all__ = ["Factor", "lies_within", "same_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,13 @@ class Factor:
             raise TypeError(f"rows belong to several groups of {self.name!r}")
         return self.codes
 
-    def sparse(self) -> csr_array:
-        """(n, J q) random-effects matrix; column ``j q + a`` is effect a of group j."""
-        W, q = self.weights, self.q
-        row = np.repeat(np.arange(W.shape[0]), np.diff(W.indptr))
-        values = W.data[:, None] * self.Z[row]
-        places = W.indices[:, None].astype(np.intp) * q + np.arange(q)
-        shape = (W.shape[0], self.n_groups * q)
-        return csr_array((values.ravel(), places.ravel(), W.indptr * q), shape)
+    def by_effect(self, Z: Array) -> csr_array:
+        """(n, q J) random-effects matrix with columns Z (n, q); column ``a J + j``, effect a."""
+        W, J, q = self.weights, self.n_groups, Z.shape[1]
+        each = np.diff(W.indptr)
+        values = W.data[:, None] * (Z if (each == 1).all() else np.repeat(Z, each, axis=0))
+        places = W.indices[:, None].astype(np.intp) + J * np.arange(q)
+        return csr_array((values.ravel(), places.ravel(), W.indptr * q), (W.shape[0], J * q))
 
     def of_rows(self, effects: Array) -> Array:
         """(n, R) what rows get of effects (J, R) of their groups; zero for a group not known."""
@@ -108,11 +107,6 @@ class Factor:
         """Add effects (J, q, R), times the columns of Z, to y (n, R) in place."""
         for a in range(self.q):
             y += self.Z[:, a : a + 1] * self.of_rows(effects[:, a])
-
-
-def nobody(n: int) -> Factor:
-    """All n rows in one group without random effects: a model that has none."""
-    return Factor("", pd.Index([0]), np.zeros(n, dtype=np.intp), None, np.zeros((n, 0)), (), (), ())
 
 
 def same_groups(one: Factor, two: Factor) -> bool:

@@ -15,18 +15,29 @@ import pandas as pd
 
 from teamlink.data.schema import numbers
 from teamlink.errors import DesignError
-from teamlink.fitting.components import Components, unique_names
+from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
-from teamlink.mixed.components import components, places
+from teamlink.mixed.components import components
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
-from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
+from teamlink.mixed.criterion import (
+    Criterion,
+    Curvature,
+    criterion,
+    curvature,
+    fixed_part,
+    products,
+)
 from teamlink.mixed.design import MixedDesign, sole_factor
 from teamlink.mixed.draws import resample, simulate
-from teamlink.mixed.kenward_roger import KenwardRoger, kenward_roger
-from teamlink.mixed.nesting import why_incomparable, why_not_nested
-from teamlink.mixed.pin import pinned_component, reach, without_column
+from teamlink.mixed.kenward_roger import (
+    KenwardRoger,
+    kenward_roger,
+    kenward_roger_crossed,
+)
+from teamlink.mixed.nesting import why_model_not_nested, why_models_incomparable
+from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
 from teamlink.mixed.ranef import RandomEffects, random_effects
 from teamlink.mixed.resample import estimable, reweighted
 from teamlink.mixed.smallsample import satterthwaite
@@ -129,6 +140,10 @@ class LinearMixed:
             return noise
         return self.relative_deviations(theta)[:, None] * noise
 
+    def whitened(self, theta: Array) -> tuple[LinearMixed, Array]:
+        """The model whose residuals are independent, and its theta (k,): this one."""
+        return self, theta
+
     def effects(self, theta: Array) -> tuple[RandomEffects, ...]:
         """Random effects of each factor at theta (k,)."""
         return random_effects(self, theta)
@@ -173,7 +188,8 @@ class LinearMixed:
         Where a search for other weights has an `origin`, it takes the place of the moments.
         """
         even = np.broadcast_to(
-            even_factor(self.roots), (self.roots.responses, *2 * (self.structure.q,))
+            even_factor(self.roots, self.structure),
+            (self.roots.responses, *2 * (self.structure.q,)),
         )
         if self.origin is not None:
             first = np.repeat(self.structure.factor(self.origin)[None], len(even), axis=0)
@@ -242,11 +258,20 @@ class LinearMixed:
         Also the (p, p) matrix that carries coefficients in their columns, where (X'V^-1 X)^-1 is
         the identity, to the coefficients of the model.
         """
-        sole_factor(self.design, "Kenward-Roger")
         whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
+        back = self.fixed.K @ whitening.T
         Lambda = self.structure.factor(theta)[0]
-        found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
-        return found, self.fixed.K @ whitening.T
+        if self.roots.upper is None:
+            found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
+            return found, back
+        upper = point.upper if len(point.deviance) == 1 else None
+        if upper is None:
+            point = self.evaluate(theta, np.array([i]))
+            upper = point.upper
+        assert upper is not None
+        crossed = products(upper, point)
+        n = self.roots.n
+        return kenward_roger_crossed(crossed, upper.units, self.structure, Lambda, n), back
 
     def degrees_of_freedom(
         self, theta: Array, contrasts: Array, point: Criterion | None = None
@@ -278,11 +303,11 @@ class LinearMixed:
 
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
-        return why_incomparable(self, other)
+        return why_models_incomparable(self, other)
 
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
-        return why_not_nested(self, other)
+        return why_model_not_nested(self, other)
 
     def simulate(
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
@@ -331,27 +356,12 @@ class LinearMixed:
 
     def reach(self, term: str, theta: Array) -> Reach:
         """The range of a coefficient or component at theta (k,); see `Reach`."""
-        if term in self.names:
-            said = self.estimates(theta[None])
-            k = self.names.index(term)
-            return reach(float(said.values[0, k]), float(said.std_error[0, k]), None, self)
-        parts = self.components(theta[None])
-        value = float(parts.values[0, parts.keys.index(term)])
-        sigma = float(parts.values[0, -1])
-        place = self._place(term)
-        scale = self.random.scale[place[0]] if place else 1.0
-        return reach(value, sigma / scale / np.sqrt(self.roots.n), place, self)
-
-    def _place(self, term: str) -> tuple[int, ...]:
-        """Which random effects a component is of: none, one, or two."""
-        where = places(self.design.effects, self.structure)
-        names = unique_names(*zip(*where, strict=True))
-        return dict(zip(names, where.values(), strict=True))[term]
+        return reach(self, term, theta)
 
     def pin(self, term: str, values: Array, theta: Array) -> Model:
         """The model with a parameter held at each of values (R,); by maximum likelihood only."""
         if term not in self.names:
-            return pinned_component(self, self._place(term), values, theta)
+            return pinned_component(self, place_of(self, term), values, theta)
         k = self.names.index(term)
         X, names = without_column(self, k)
         design = replace(self.design, X=X, fixed=replace(self.design.fixed, names=names))

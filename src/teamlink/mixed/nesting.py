@@ -11,7 +11,12 @@ from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
-__all__ = ["why_incomparable", "why_not_nested"]
+__all__ = [
+    "why_incomparable",
+    "why_model_not_nested",
+    "why_models_incomparable",
+    "why_not_nested",
+]
 
 
 @runtime_checkable
@@ -34,18 +39,40 @@ class Mixed(Protocol):
         ...
 
 
-def why_incomparable(one: Mixed, other: object) -> str | None:
+def why_models_incomparable(one: Mixed, other: object) -> str | None:
     """Why the criteria of two models must not be set side by side; None where they may."""
     if not isinstance(other, Mixed):
         return f"one is a linear mixed model, the other a {type(other).__name__}"
     if one.reml != other.reml:
         return "one is fitted by REML, the other by ML"
-    mine, theirs = one.design, other.design
-    if mine.n != theirs.n:
-        return f"they use {mine.n} and {theirs.n} rows; fit both to the rows that both can use"
-    if not np.array_equal(mine.y, theirs.y):
+    return why_incomparable(
+        one.design, other.design, one.fixed_columns, other.fixed_columns, one.reml
+    )
+
+
+def why_model_not_nested(one: Mixed, other: object) -> str | None:
+    """Why the one model is no special case of the other; None where it is one."""
+    if not isinstance(other, Mixed):
+        return "they are models of different kinds"
+    return why_not_nested(one.design, other.design, one.fixed_columns, other.fixed_columns)
+
+
+def why_incomparable(
+    one: MixedDesign, two: MixedDesign, X_one: Array, X_two: Array, reml: bool
+) -> str | None:
+    """Why the criteria of two models must not be set side by side; None where they may.
+
+    Parameters
+    ----------
+    one, two : the designs
+    X_one, X_two : (n, p) the fixed-effects columns that each estimates
+    reml : both are fitted by REML
+    """
+    if one.n != two.n:
+        return f"they use {one.n} and {two.n} rows; fit both to the rows that both can use"
+    if not np.array_equal(one.y, two.y):
         return "they have different responses, or the same rows in another order"
-    if one.reml and not _same_columns(one.fixed_columns, other.fixed_columns):
+    if reml and not _same_columns(X_one, X_two):
         # log|X'V^-1 X| changes with the columns, even where their span is the same.
         return (
             "REML criteria of models with different fixed effects are not comparable; "
@@ -54,12 +81,11 @@ def why_incomparable(one: Mixed, other: object) -> str | None:
     return None
 
 
-def why_not_nested(one: Mixed, other: object) -> str | None:
-    """Why the one model is no special case of the other; None where it is one."""
-    if not isinstance(other, Mixed):
-        return "they are models of different kinds"
-    small, large = one.design, other.design
-    if not _spans(other.fixed_columns, one.fixed_columns):
+def why_not_nested(
+    small: MixedDesign, large: MixedDesign, X_small: Array, X_large: Array
+) -> str | None:
+    """Why the smaller model is no special case of the larger; None where it is one."""
+    if not _spans(X_large, X_small):
         return "the fixed effects of the smaller are not among those of the larger"
     if not _same_weights(small, large):
         return "they weight the rows differently"

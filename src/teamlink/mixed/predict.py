@@ -95,7 +95,8 @@ def predict(
         return pd.Series(value, index=rows.index, name="prediction")
     effects = fit.random_effects if wanted else ()
     V = fit.estimates.covariance[0]
-    variance = error_variance(rows.X, V, rows.factors, effects, rows.strangers)
+    model, theta = fit.model.whitened(fit.working_theta)
+    variance = error_variance(model, theta, rows.X, V, rows.factors, effects, rows.strangers)
     if interval == "prediction":
         spread = fit.model.relative_deviations(fit.working_theta, rows.frame)
         variance = variance + np.square(fit.sigma * spread)

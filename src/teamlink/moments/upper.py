@@ -117,7 +117,7 @@ class Upper:
     Wy : (R, N) y'Z_r within groups
     stacks : the components
     factors : each upper factor's place along Lambda and its number of groups
-    spread : (N,) diagonal of Z_r'Z_r
+    own : for each, the (q, q, groups) products Z'Z of every group
     Zty : (R, N) y'Z_r
     """
 
@@ -128,7 +128,7 @@ class Upper:
     Wy: Array
     stacks: tuple[Stack, ...]
     factors: tuple[tuple[slice, int], ...]
-    spread: Array
+    own: tuple[Array, ...]
     Zty: Array
 
     @property
@@ -192,8 +192,23 @@ def upper(
     return Upper(
         bottom=bottom, size=N, C=C, WX=within[:p], Wy=within[p:], stacks=stacks,
         factors=tuple((each.place, each.groups) for each in effects),
-        spread=spread, Zty=np.ascontiguousarray(products.ZtU[:, p:].T),
+        own=_own_products(products.ZtZ, effects), Zty=np.ascontiguousarray(products.ZtU[:, p:].T),
     )  # fmt: skip
+
+
+def _own_products(ZtZ: csr_array, effects: Sequence[Effects]) -> tuple[Array, ...]:
+    """Each factor's Z'Z within its own groups, (q, q, groups)."""
+    found, first = [], 0
+    for each in effects:
+        size = each.q * each.groups
+        mine = coo_array(ZtZ[first : first + size, first : first + size])
+        same = mine.row % each.groups == mine.col % each.groups
+        own = np.zeros((each.q, each.q, each.groups))
+        row, col = mine.row[same], mine.col[same]
+        own[row // each.groups, col // each.groups, row % each.groups] = mine.data[same]
+        found.append(own)
+        first += size
+    return tuple(found)
 
 
 def _inverse_roots(S: Array) -> csr_array:
