@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teamlink.mixed.correlation import Exchangeable, Power, Stationary, Unstructured
@@ -42,6 +42,7 @@ def matrix(family: object, value: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f"{type(f).__name__}")
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_jets_inverses_and_definiteness(family: object, seed: int) -> None:
     k = len(family.names)

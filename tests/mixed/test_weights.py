@@ -35,7 +35,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize(("formula", "by_hand"), FORMULAS)
 @pytest.mark.parametrize("reml", [True, False])
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 1000))
 def test_same_as_scaled_rows(formula: str, by_hand: str, reml: bool, seed: int) -> None:
     data = table(seed)
@@ -73,6 +73,7 @@ def test_equal_weights_only_scale_sigma() -> None:
     np.testing.assert_allclose(one.bse, two.bse, rtol=1e-7)
 
 
+@settings(max_examples=8)
 @given(power=st.integers(-12, 12))
 def test_the_unit_of_the_weights_does_not_matter(power: int) -> None:
     data = table(6)
@@ -108,8 +109,8 @@ def test_bootstrap_of_every_kind() -> None:
     fit = tl.lmm("y ~ x + (1 | g)", table(9), weights="w")
     for kind in ("parametric", "residual", "cluster"):
         found = tl.bootstrap(fit, n=30, kind=kind, seed=1)
-        assert found.failures == 0
-        assert np.isfinite(found.table["bias"]).all()
+        assert not found.failures
+        assert (found.bse > 0).all()
 
 
 def test_weights_that_cannot_be_used() -> None:

@@ -339,7 +339,8 @@ def _correlated(kind: Kind, position: str, by: str | Sequence[str]) -> ResidualS
 
 def _names(argument: str, columns: Any) -> tuple[str, ...]:
     """Names of columns, at least one, each a text."""
-    names = (columns,) if isinstance(columns, str) else tuple(columns)
+    one = isinstance(columns, str) or not isinstance(columns, Sequence)
+    names = (columns,) if one else tuple(columns)
     wrong = [name for name in names if not isinstance(name, str)]
     if wrong or not names:
         said = f"{wrong[0]!r} is no name of a column" if wrong else "no column is named"
