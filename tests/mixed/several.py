@@ -1,31 +1,32 @@
 """A fit with several grouping factors at known parameters, with V written out.
 
-Nothing of the kernel is used: estimates are generalised least squares with the n x n covariance,
-random effects come from the joint normal distribution of response and effects.
+The fit is the engine's own, but at parameters that are given: coefficients come from the n x n
+covariance, random effects from the kernel. `dense_effects` has the same effects from the joint
+normal distribution of response and effects.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from teamlink.fitting.estimates import Estimates
-from teamlink.mixed.covariance import RandomStructure, random_basis
+from teamlink.mixed.bind import bind
 from teamlink.mixed.design import design
+from teamlink.mixed.factor import Factor
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.result import MixedFit
-from teamlink.moments.standardize import centred_columns, centred_responses
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Known(LinearMixed):
-    """A linear mixed model whose answers come from dense matrices; sigma is known."""
+    """A linear mixed model with a known sigma, and coefficients from dense matrices."""
 
     sd: float = 1.0
 
@@ -39,7 +40,7 @@ class Known(LinearMixed):
 
     def big(self) -> Array:
         """(n, sum of J q) random-effects matrix of all factors."""
-        return np.hstack([factor.sparse().toarray() for factor in self.design.factors])
+        return np.hstack([group_major(factor) for factor in self.design.factors])
 
     def prior(self, theta: Array) -> Array:
         """Covariance of all random effects."""
@@ -65,6 +66,12 @@ class Known(LinearMixed):
         return Estimates(self.names, beta[None], C[None], np.full((1, len(beta)), np.inf), "normal")
 
 
+def group_major(factor: Factor) -> Array:
+    """(n, J q) random-effects matrix written out; column ``j q + a`` is effect a of group j."""
+    columns = factor.weights.toarray()[:, :, None] * factor.Z[:, None, :]
+    return columns.reshape(len(columns), -1)
+
+
 def dense_effects(model: Known, theta: Array) -> tuple[RandomEffects, ...]:
     """Conditional means, covariances and loadings of every factor's effects."""
     X, Z, prior, Vi = model.design.X, model.big(), model.prior(theta), np.linalg.inv(model.V(theta))
@@ -86,20 +93,14 @@ def dense_effects(model: Known, theta: Array) -> tuple[RandomEffects, ...]:
 def known_fit(formula: str, table: object, theta: Array, sd: float, memberships=None) -> MixedFit:
     """The fit of a formula at theta, in units of the columns as written, and sigma = sd."""
     found = design(formula, table, memberships)
-    structure = RandomStructure.of_factors([factor.blocks for factor in found.factors])
-    random = random_basis(found.factors, structure)
-    fixed = centred_columns(found.X, found.x_intercept)
-    model = Known(
-        found, structure, SimpleNamespace(n=found.n, responses=1, rows=np.array([found.n])),
-        fixed, centred_responses(found.y[:, None], fixed), random, True, "normal", None, sd,
-    )  # fmt: skip
+    bound = bind(found, True, "normal")
+    model = Known(*(getattr(bound, field.name) for field in fields(LinearMixed)), sd)
+    structure, random = bound.structure, bound.random
     Lambda = structure.factor(np.asarray(theta, dtype=float))
     working = structure.parameters(structure.canonical(np.linalg.solve(random.T, Lambda)))
-    fit = MixedFit(
+    return MixedFit(
         model=model, working_theta=working, deviance=0.0, method="REML",
         estimates=model.estimates(working[None]),
         convergence=SimpleNamespace(converged=True, boundary=False, message=""),
         nobs=found.n, n_parameters=1, label=str(found.formula),
     )  # fmt: skip
-    fit.__dict__["random_effects"] = dense_effects(model, working)
-    return fit

@@ -13,7 +13,6 @@ from scipy.sparse import csr_array
 import teamlink as tl
 from teamlink.errors import DroppedRows
 from teamlink.fitting.components import unique_names
-from teamlink.mixed import draws
 from teamlink.mixed.membership import Membership
 from teamlink.mixed.pin import place_of
 
@@ -244,7 +243,6 @@ def test_both_reliabilities_are_the_same_number_for_one_intercept():
 @pytest.mark.parametrize("groups", ["new", "same"])
 def test_simulated_responses_have_the_models_mean_and_covariance(fit, groups, monkeypatch):
     model, theta = fit.model, fit.working_theta
-    monkeypatch.setattr(draws, "random_effects", dense_effects)
     Y = model.simulate(theta, 20_000, np.random.default_rng(2), groups)
     V = model.V(theta) if groups == "new" else SD**2 * np.eye(90)
     level = "population" if groups == "new" else "group"
@@ -259,7 +257,6 @@ def test_simulated_responses_have_the_models_mean_and_covariance(fit, groups, mo
 
 def test_resampled_responses_have_the_models_mean_and_variances(fit, monkeypatch):
     model, theta = fit.model, fit.working_theta
-    monkeypatch.setattr(draws, "random_effects", dense_effects)
     Y = model.resample(theta, 20_000, np.random.default_rng(2))
     V = model.V(theta)
     mean = fit.predict(level="population").to_numpy()
@@ -310,5 +307,45 @@ def test_what_one_factor_alone_can_do_says_so(fit, table):
         tl.robust(fit, "CR2")
     with pytest.raises(tl.OptionError, match="clusters: not yet"):
         fit.model.n_groups  # noqa: B018
-    with pytest.raises(tl.OptionError, match="interval: not yet"):
-        fit.predict(table, interval="confidence")
+
+
+def test_random_effects_are_those_of_the_joint_normal_distribution(fit):
+    dense = dense_effects(fit.model, fit.working_theta)
+    for own, other in zip(fit.random_effects, dense, strict=True):
+        for name in ("values", "covariance", "loading", "marginal"):
+            assert getattr(own, name) == pytest.approx(getattr(other, name), abs=1e-10)
+
+
+@pytest.mark.parametrize("level", ["group", "school", ("child", "school:class"), "population"])
+def test_intervals_have_the_error_variance_of_dense_matrices(fit, table, level):
+    """Errors of two factors' effects in one row are correlated; an unseen group adds its own."""
+    model, theta = fit.model, fit.working_theta
+    new = table.iloc[:12].assign(school=list("abcdefabcdea"))
+    new.loc[new.index[:3], "child"] = 999
+    found = fit.predict(new, level=level, interval="confidence", coverage=0.9)
+    half = (found["conf_high"] - found["conf_low"]) / 2 / 1.6448536269514722
+    wanted = set(fit.ngroups) if level == "group" else {level} if level in fit.ngroups else set()
+    wanted = set(level) if isinstance(level, tuple) else wanted
+    X, Z, prior = model.design.X, model.big(), model.prior(theta)
+    Vi = np.linalg.inv(model.V(theta))
+    gain, x = prior @ Z.T @ Vi, np.column_stack([np.ones(12), new["x"]])
+    left, C = prior - gain @ Z @ prior, np.linalg.inv(X.T @ Vi @ X)
+    z, unseen, first = np.zeros((12, Z.shape[1])), np.zeros(12), 0
+    labels = {
+        "school": new["school"], "child": new["child"],
+        "school:class": new["school"] + ":" + new["class"].astype(str),
+    }  # fmt: skip
+    for factor, Sigma in zip(model.design.factors, sigma_of(fit), strict=True):
+        row = np.column_stack([np.ones(12), new["x"]])[:, : factor.q]
+        at = factor.levels.get_indexer(labels[factor.name])
+        for i in range(12) if factor.name in wanted else []:
+            own = first + at[i] * factor.q
+            if at[i] >= 0:
+                z[i, own : own + factor.q] = row[i]
+            else:
+                unseen[i] += row[i] @ np.atleast_2d(Sigma) @ row[i]
+        first += factor.q * factor.n_groups
+    rest = x - z @ gain @ X
+    variance = unseen + np.einsum("ia,ab,ib->i", z, left, z)
+    variance += np.einsum("ia,ab,ib->i", rest, C, rest)
+    assert half.to_numpy() == pytest.approx(np.sqrt(variance), rel=1e-9)
