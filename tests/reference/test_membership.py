@@ -1,0 +1,135 @@
+"""The multiple-membership reference: is the oracle itself right, and are its files in step?
+
+lme4 fits these models only through its modular functions, with Z' replaced by hand. So each of
+its fits is checked here against the density of y with V written out; the engine's own tests read
+the same parser.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from .factors.parse import (
+    HOME,
+    MEMBERSHIP_SCRIPT,
+    OPTIMISER,
+    Membership,
+    membership,
+    raw_membership,
+)
+from .lme4.parse import md5
+
+KEYS = tuple(raw_membership()["models"])
+
+
+def blocks(model: Membership) -> list[tuple[str, list[str], np.ndarray, np.ndarray]]:
+    """Factor, terms, weights (n, J) and columns (n, q) of each random term."""
+    found = []
+    for effects, group in re.findall(r"\(([^|]+)\|([^)]+)\)", model.formula):
+        group = group.strip()
+        slopes = [e.strip() for e in effects.split("+") if e.strip() != "1"]
+        columns = np.column_stack([np.ones(len(model.data)), *(model.data[s] for s in slopes)])
+        if group == "unit":
+            assert model.weights is not None
+            weights = model.weights.to_numpy()
+        else:
+            weights = pd.get_dummies(model.data[group]).to_numpy(float)
+        found.append((group, ["Intercept", *slopes], weights, columns))
+    return found
+
+
+def relative_covariance(model: Membership) -> np.ndarray:
+    """V / sigma^2, (n, n)."""
+    V = np.eye(len(model.data))
+    for group, terms, weights, columns in blocks(model):
+        for i, a in enumerate(terms):
+            for j, b in enumerate(terms):
+                key = (group, a, "") if i == j else (group, *(terms[k] for k in sorted((i, j))))
+                share = model.varcorr[key] / model.sigma**2
+                V += share * (weights @ weights.T) * np.outer(columns[:, i], columns[:, j])
+    return V
+
+
+def dense(model: Membership) -> dict[str, Any]:
+    """Criterion, coefficients and their covariance at the reference's variances."""
+    X = np.column_stack([np.ones(len(model.data)), model.data[model.terms[1]]])
+    y, V = model.data["y"].to_numpy(), relative_covariance(model)
+    n, p = X.shape
+    inverse = np.linalg.inv(V)
+    information = X.T @ inverse @ X
+    beta = np.linalg.solve(information, X.T @ inverse @ y)
+    e = y - X @ beta
+    nu = n - p if model.method == "REML" else n
+    sigma2 = e @ inverse @ e / nu
+    value = np.linalg.slogdet(V)[1] + nu * (1 + np.log(2 * np.pi * sigma2))
+    if model.method == "REML":
+        value += np.linalg.slogdet(information)[1]
+    return {
+        "criterion": value, "sigma": np.sqrt(sigma2), "fixef": beta,
+        "vcov": sigma2 * np.linalg.inv(information), "solved": inverse @ e,
+    }  # fmt: skip
+
+
+def test_every_model_is_there() -> None:
+    names = {"pupils", "pupils_crossed", "pupils_slope"}
+    names |= {"growth_acute", "growth_added", "growth_averaged"}
+    assert set(KEYS) == {f"{name}_{method}" for name in names for method in ("ml", "reml")}
+
+
+def test_output_is_of_the_scripts_and_data_as_they_stand() -> None:
+    assert raw_membership()["script_md5"] == md5(MEMBERSHIP_SCRIPT), "run membership.R again"
+    assert raw_membership()["lme4_script_md5"] == md5(OPTIMISER), "run membership.R again"
+    for name, digest in raw_membership()["data_md5"].items():
+        assert md5(HOME / "data" / f"{name}.csv") == digest
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("which", ["tight", "default"])
+def test_reference_is_the_multivariate_normal(key: str, which: str) -> None:
+    model = membership(key, which)
+    found = dense(model)
+    # lme4 adds up penalised least squares where this inverts V: ten digits are left
+    assert found["criterion"] == pytest.approx(model.criterion, abs=1e-8)
+    assert found["sigma"] == pytest.approx(model.sigma, rel=1e-9)
+    assert found["fixef"] == pytest.approx(model.fixef, rel=1e-8)
+    np.testing.assert_allclose(found["vcov"], model.vcov, rtol=1e-7)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_random_effects_of_the_reference_are_the_predictions_of_gauss(key: str) -> None:
+    """E(b | y) = Sigma (w x z)' V^-1 (y - X beta)."""
+    model = membership(key)
+    solved = dense(model)["solved"]
+    for group, terms, weights, columns in blocks(model):
+        for i, a in enumerate(terms):
+            expected = np.zeros(weights.shape[1])
+            for j, b in enumerate(terms):
+                pair = (group, a, "") if i == j else (group, *(terms[k] for k in sorted((i, j))))
+                share = model.varcorr[pair] / model.sigma**2
+                expected += share * (weights.T @ (columns[:, j] * solved))
+            values = model.modes[group].values[a]
+            assert values.to_numpy() == pytest.approx(expected, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_tight_is_not_above_default(key: str) -> None:
+    assert membership(key).criterion <= membership(key, "default").criterion + 1e-9
+
+
+def test_weights_mean_what_their_names_say() -> None:
+    shares = membership("pupils_ml").weights
+    averaged, added = (
+        membership("growth_averaged_ml").weights,
+        membership("growth_added_ml").weights,
+    )
+    assert shares is not None and averaged is not None and added is not None
+    # printed with 17 digits
+    assert shares.sum(axis=1).to_numpy() == pytest.approx(np.ones(len(shares)), abs=1e-14)
+    assert averaged.sum(axis=1).to_numpy() == pytest.approx(np.ones(len(averaged)), abs=1e-14)
+    occasions = membership("growth_added_ml").data["t"] + 1
+    assert added.sum(axis=1).to_numpy() == pytest.approx(occasions.to_numpy())
