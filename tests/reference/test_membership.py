@@ -43,15 +43,21 @@ def blocks(model: Membership) -> list[tuple[str, list[str], np.ndarray, np.ndarr
     return found
 
 
+def relative_block(model: Membership, group: str, terms: list[str]) -> np.ndarray:
+    """Sigma / sigma^2 of one random term, (q, q)."""
+    found = np.zeros((len(terms), len(terms)))
+    for j, b in enumerate(terms):
+        for i, a in enumerate(terms[: j + 1]):
+            found[i, j] = found[j, i] = model.varcorr[group, a, "" if i == j else b]
+    return found / model.sigma**2
+
+
 def relative_covariance(model: Membership) -> np.ndarray:
     """V / sigma^2, (n, n)."""
     V = np.eye(len(model.data))
     for group, terms, weights, columns in blocks(model):
-        for i, a in enumerate(terms):
-            for j, b in enumerate(terms):
-                key = (group, a, "") if i == j else (group, *(terms[k] for k in sorted((i, j))))
-                share = model.varcorr[key] / model.sigma**2
-                V += share * (weights @ weights.T) * np.outer(columns[:, i], columns[:, j])
+        share = columns @ relative_block(model, group, terms) @ columns.T
+        V += share * (weights @ weights.T)
     return V
 
 
@@ -106,14 +112,10 @@ def test_random_effects_of_the_reference_are_the_predictions_of_gauss(key: str) 
     model = membership(key)
     solved = dense(model)["solved"]
     for group, terms, weights, columns in blocks(model):
-        for i, a in enumerate(terms):
-            expected = np.zeros(weights.shape[1])
-            for j, b in enumerate(terms):
-                pair = (group, a, "") if i == j else (group, *(terms[k] for k in sorted((i, j))))
-                share = model.varcorr[pair] / model.sigma**2
-                expected += share * (weights.T @ (columns[:, j] * solved))
-            values = model.modes[group].values[a]
-            assert values.to_numpy() == pytest.approx(expected, rel=1e-6, abs=1e-8)
+        share = relative_block(model, group, terms)
+        expected = weights.T @ (columns * solved[:, None]) @ share
+        values = model.modes[group].values[terms]
+        assert values.to_numpy() == pytest.approx(expected, rel=1e-6, abs=1e-8)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -122,14 +124,12 @@ def test_tight_is_not_above_default(key: str) -> None:
 
 
 def test_weights_mean_what_their_names_say() -> None:
-    shares = membership("pupils_ml").weights
-    averaged, added = (
-        membership("growth_averaged_ml").weights,
-        membership("growth_added_ml").weights,
-    )
-    assert shares is not None and averaged is not None and added is not None
-    # printed with 17 digits
-    assert shares.sum(axis=1).to_numpy() == pytest.approx(np.ones(len(shares)), abs=1e-14)
-    assert averaged.sum(axis=1).to_numpy() == pytest.approx(np.ones(len(averaged)), abs=1e-14)
+    for name in ("pupils", "growth_averaged"):
+        weights = membership(f"{name}_ml").weights
+        assert weights is not None
+        # printed with 17 digits
+        assert weights.sum(axis=1).to_numpy() == pytest.approx(np.ones(len(weights)), abs=1e-14)
+    added = membership("growth_added_ml").weights
+    assert added is not None
     occasions = membership("growth_added_ml").data["t"] + 1
     assert added.sum(axis=1).to_numpy() == pytest.approx(occasions.to_numpy())
