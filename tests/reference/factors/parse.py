@@ -234,8 +234,10 @@ def membership(key: str, which: str = "tight") -> Membership:
     weights = None
     if "weights" in model:
         long = pd.read_csv(HOME / "data" / f"{model['weights']}.csv")
-        weights = long.pivot(index="row", columns="school", values="weight").fillna(0.0)
-        weights = weights.set_axis(data.index, axis=0)
+        schools = sorted(set(long["school"]))
+        weights = pd.DataFrame(0.0, index=data.index, columns=schools)
+        for row, school, weight in long.itertuples(index=False):
+            weights.loc[row - 1, school] = weight
     r = model[which]
     return Membership(
         model["formula"],
