@@ -29,7 +29,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, ver
     versions, answers = peer.ask(drawn, tmp_path_factory.mktemp("lme4"))
     found = [verdict.judge(design, answers[design.seed]) for design in drawn]
     yield {v.seed: v for v in found}
-    verdict.RESULTS.write_text(verdict.results(found, drawn, versions))
+    verdict.ONE_FACTOR.results.write_text(verdict.results(found, drawn, versions))
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"design-{s}-")
