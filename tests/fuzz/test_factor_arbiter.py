@@ -59,7 +59,8 @@ ONE_FACTOR = [
     for seed in range(40)
     if (d := designs.draw(seed)).traits["scale"] == "usual"
     and d.traits["x mean"] == "0"
-    and d.traits["groups"] * (d.traits["slopes"] + 1) <= min(300, len(d.data))
+    and d.traits["groups"] * (d.traits["slopes"] + 1) <= 300
+    and len(d.data) > 4 * d.traits["groups"]
 ]
 
 
