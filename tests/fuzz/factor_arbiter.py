@@ -7,6 +7,7 @@ densely; a row of W has few entries that are not zero, which is all that is used
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,8 @@ def roots_of_lme4(terms: Sequence[dict[str, Any]], theta: NDArray[np.float64]) -
         columns, rows = np.triu_indices(q)
         low[rows, columns] = theta[first : first + columns.size]
         first += columns.size
-        found.append(Root(tuple(term["group"].split(":")), effects, low))
+        # of a path a/b/c lme4 says "c:(b:a)"
+        found.append(Root(tuple(re.findall(r"[^:()]+", term["group"])), effects, low))
     if first != theta.size:
         raise ValueError(f"lme4 gave {theta.size} elements of theta for terms with {first}")
     return found

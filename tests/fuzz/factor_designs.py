@@ -129,7 +129,7 @@ def _groups(rng: Generator, structure: str, again: bool) -> list[tuple[str, ...]
 
 def _effects(rng: Generator, levels: int, n: int) -> tuple[str, ...]:
     """What varies by a factor; fewer effects where there would be more of them than rows."""
-    kind = _pick(rng, **{"1": 0.58, "1 x1": 0.24, "x1": 0.06, "1 x2": 0.07, "1 x1 x2": 0.05})
+    kind = _pick(rng, **{"1": 0.5, "1 x1": 0.28, "x1": 0.07, "1 x2": 0.08, "1 x1 x2": 0.07})
     effects = tuple(kind.split())
     return effects if len(effects) * levels < n else ("1",)
 
@@ -182,7 +182,7 @@ def _traits(rng: Generator) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "structure": _pick(rng, **structures),
-        "target rows": int(np.exp(rng.uniform(np.log(14), np.log(320)))),
+        "target rows": int(np.exp(rng.uniform(np.log(14), np.log(600)))),
         "labels used again": bool(rng.random() < 0.5),
         "variances": _pick(rng, **variances),
         "sigma": float(rng.choice([1.0, 1e-3, 1e3], p=[0.84, 0.09, 0.07])),

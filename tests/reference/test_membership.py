@@ -1,18 +1,20 @@
-"""The multiple-membership reference: is the oracle itself right, and are its files in step?
+"""Multiple membership and cross-classified growth: is the oracle right, and do we agree with it?
 
 lme4 fits these models only through its modular functions, with Z' replaced by hand. So each of
-its fits is checked here against the density of y with V written out; the engine's own tests read
-the same parser.
+its fits is checked here against the density of y with V written out as well.
 """
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+
+import teamlink as tl
 
 from .factors.parse import (
     HOME,
@@ -133,3 +135,71 @@ def test_weights_mean_what_their_names_say() -> None:
     assert added is not None
     occasions = membership("growth_added_ml").data["t"] + 1
     assert added.sum(axis=1).to_numpy() == pytest.approx(occasions.to_numpy())
+
+
+# ---- our fits ----------------------------------------------------------------------------------
+
+
+def wide(weights: pd.DataFrame) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Columns of ids and of weights, as many pairs as the row with most schools has."""
+    most = int((weights.to_numpy() != 0).sum(axis=1).max())
+    ids, shares = [f"school{k}" for k in range(most)], [f"share{k}" for k in range(most)]
+    rows = []
+    for _, row in weights.iterrows():
+        own = row[row != 0]
+        rest = [None] * (most - len(own))
+        rows.append([*own.index, *rest, *own, *rest])
+    return pd.DataFrame(rows, columns=[*ids, *shares]), ids, shares
+
+
+@cache
+def fit(key: str) -> Any:
+    model = membership(key)
+    reml = model.method == "REML"
+    if model.weights is None:
+        return tl.lmm(model.formula, model.data, reml=reml)
+    table, ids, shares = wide(model.weights)
+    belongs = {"unit": tl.membership(table, ids, shares)}
+    return tl.lmm(model.formula, model.data, reml=reml, memberships=belongs)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_criterion(key: str) -> None:
+    assert fit(key).deviance <= membership(key, "default").criterion + 1e-6
+    assert fit(key).deviance == pytest.approx(membership(key).criterion, abs=1e-6)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_fixed_effects(key: str) -> None:
+    model, ours = membership(key), fit(key)
+    se = np.sqrt(np.diag(model.vcov))
+    assert list(ours.params.index) == model.terms
+    # theta is known to the root of what is known of a flat criterion
+    assert (np.abs(ours.params.to_numpy() - model.fixef) <= 1e-6 * se).all()
+    assert ours.bse.to_numpy() == pytest.approx(se, rel=1e-5)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_variance_components(key: str) -> None:
+    model = membership(key)
+    found = {}
+    for row in fit(key).varcorr.itertuples():
+        terms = ("" if pd.isna(term) else term for term in (row.term1, row.term2))
+        found[row.group, *terms] = row.vcov
+    assert found.keys() == model.varcorr.keys()
+    for (group, a, b), value in model.varcorr.items():
+        scale = max(model.varcorr[group, a, ""], model.varcorr[group, b, ""]) if b else value
+        assert found[group, a, b] == pytest.approx(value, abs=1e-5 * scale)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_random_effects_and_fitted_values(key: str) -> None:
+    model, ours = membership(key), fit(key)
+    for group, modes in model.modes.items():
+        frame = ours.ranef()[group].loc[modes.values.index]
+        assert modes.se is not None
+        for term in modes.values:
+            spread = modes.values[term].abs().max()
+            assert frame[term].to_numpy() == pytest.approx(modes.values[term], abs=1e-5 * spread)
+            assert frame[f"{term}_se"].to_numpy() == pytest.approx(modes.se[term], rel=1e-5)
+    assert ours.fittedvalues[:10].to_numpy() == pytest.approx(model.fitted, abs=1e-5 * model.sigma)

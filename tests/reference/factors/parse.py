@@ -95,15 +95,20 @@ def our_term(name: str) -> str:
     return ":".join(_COLUMNS.get(part, part) for part in name.split(":"))
 
 
+def variables(factor: str) -> list[str]:
+    """The variables of a grouping factor; of a path a/b/c lme4 says ``c:(b:a)``."""
+    return re.findall(r"[^:()]+", factor)
+
+
 def factor_key(name: str) -> str:
     """Name a grouping factor without regard to the order of its variables.
 
     Examples
     --------
-    >>> factor_key("cask:batch"), factor_key("dept.1")
-    ('batch:cask', 'dept')
+    >>> factor_key("cask:batch"), factor_key("dept.1"), factor_key("class:(school:district)")
+    ('batch:cask', 'dept', 'class:district:school')
     """
-    return ":".join(sorted(re.sub(r"\.\d+$", "", name).split(":")))
+    return ":".join(sorted(variables(re.sub(r"\.\d+$", "", name))))
 
 
 def label_key(factor: str, label: str) -> str:
@@ -114,7 +119,7 @@ def label_key(factor: str, label: str) -> str:
     >>> label_key("cask:batch", "a:H")
     'H:a'
     """
-    parts = dict(zip(factor.split(":"), label.split(":"), strict=True))
+    parts = dict(zip(variables(factor), label.split(":"), strict=True))
     return ":".join(parts[name] for name in sorted(parts))
 
 
@@ -279,6 +284,6 @@ def our_parameter(name: str) -> tuple[str, str]:
     """
     if name == "sigma":
         return "Residual", "sd__Observation"
-    if found := re.fullmatch(r"sd_(.+)\|([\w:.]+)", name):
+    if found := re.fullmatch(r"sd_(.+)\|([\w:.()]+)", name):
         return factor_key(found[2]), f"sd__{our_term(found[1])}"
     return "", our_term(name)
