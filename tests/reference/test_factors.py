@@ -312,6 +312,16 @@ def test_predictions(key: str) -> None:
 
 
 @models
+def test_predictions_with_the_effects_of_one_factor(key: str) -> None:
+    said, tolerance = raw(key)["tight"]["predict"], 10 * PREDICTION * reference(key).sigma
+    new = new_rows(key, said["newdata"])
+    names = {factor_key(name): name for name in fit(key).ngroups}
+    for partial in said["partial"]:
+        found = np.asarray(fit(key).predict(new, level=names[factor_key(partial["group"])]))
+        np.testing.assert_allclose(found, partial["values"], rtol=0, atol=tolerance)
+
+
+@models
 def test_predictions_with_a_group_that_nobody_saw(key: str) -> None:
     """Its own effects are zero; those of the row's other groups count."""
     said, tolerance = raw(key)["tight"]["predict"], 10 * PREDICTION * reference(key).sigma

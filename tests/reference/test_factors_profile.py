@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 import teamlink as tl
+from teamlink.fitting.fit import solve
 
 from .factors.parse import PROFILE_SCRIPT, factor_key, our_parameter, raw_profiles, table
 from .lme4.parse import md5
 
 KEYS = tuple(raw_profiles()["models"])
+
+ZETA = 1e-6
+"""Both sides at the optimum, but for the root of rounding near zero."""
 
 END = 1e-4
 """Of the width: lme4 reads its ends from a spline through some 35 points."""
@@ -46,6 +50,21 @@ def test_every_parameter_is_compared(key: str) -> None:
     model = raw_profiles()["models"][key]
     assert set(parameters(key)) == {our_parameter(name) for name in model["names"]}
     assert profile(key).deviance == pytest.approx(model["deviance"][0], abs=1e-8)
+
+
+@models
+def test_zeta_point_by_point(key: str) -> None:
+    found = profile(key)
+    names = zip(found.labels.groups, found.labels.terms, found.labels.keys, strict=True)
+    ours = {(factor_key(group) if group else "", term): own for group, term, own in names}
+    for name, curve in raw_profiles()["models"][key]["zeta"].items():
+        values, theirs = np.array(curve["value"], float), np.array(curve["zeta"], float)
+        known = np.isfinite(theirs)
+        own = ours[our_parameter(name)]
+        held = found.optimum.model.pin(own, values[known], found.optimum.theta)
+        rise = solve(held).deviance - found.deviance
+        mine, theirs = np.sqrt(np.maximum(rise, 0)), np.abs(theirs[known])
+        assert mine == pytest.approx(theirs, abs=ZETA), name
 
 
 @models
