@@ -17,8 +17,8 @@ import numpy as np
 
 import teamlink as tl
 from teamlink.fitting.fit import _descend, _near_the_start
+from teamlink.mixed.bind import bind
 from teamlink.mixed.design import design
-from teamlink.mixed.model import bind
 
 from . import arbiter, designs, verdict
 

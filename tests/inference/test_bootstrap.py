@@ -59,9 +59,9 @@ def test_cluster_standard_errors_are_robust_ones(fit):
     design, model = fit.model.design, fit.model
     X = model.fixed_columns
     bread, meat = np.zeros((3, 3)), np.zeros((3, 3))
-    for j in range(design.n_groups):
-        rows = design.codes == j
-        Z, x = design.Z[rows], X[rows]
+    for j in range(design.factors[0].n_groups):
+        rows = design.factors[0].codes == j
+        Z, x = design.factors[0].Z[rows], X[rows]
         V = np.linalg.inv(Z @ fit.Lambda @ fit.Lambda.T @ Z.T + np.eye(rows.sum()))
         u = x.T @ V @ (design.y[rows] - x @ fit.params.to_numpy())
         bread += x.T @ V @ x

@@ -22,9 +22,10 @@ def fit(table):
 
 def marginal(fit):
     design = fit.model.design
-    same = design.codes[:, None] == design.codes[None, :]
+    codes, Z = design.factors[0].codes, design.factors[0].Z
+    same = codes[:, None] == codes[None, :]
     Sigma = fit.Lambda @ fit.Lambda.T
-    return fit.sigma**2 * (np.where(same, design.Z @ Sigma @ design.Z.T, 0) + np.eye(design.n))
+    return fit.sigma**2 * (np.where(same, Z @ Sigma @ Z.T, 0) + np.eye(design.n))
 
 
 def test_shape_index_and_columns(fit, table):

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import teamlink as tl
+from teamlink.mixed.bind import bind
 from teamlink.mixed.design import design
-from teamlink.mixed.model import bind
 
 
 def grouped(seed: int, sd: float, groups: int = 40, size: int = 8) -> pd.DataFrame:

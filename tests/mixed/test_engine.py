@@ -31,7 +31,7 @@ def sample(seed: int, groups: int = 9, size: int = 6, level: float = 0.0) -> pd.
 def dense_of(fit: tl.lmm) -> Dense:
     design = fit.model.design
     X = design.X[:, fit.model.fixed.kept]
-    return Dense(design.y, X, design.Z, design.codes, fit.method == "REML")
+    return Dense(design.y, X, design.factors[0].Z, design.factors[0].codes, fit.method == "REML")
 
 
 CASES = list(
@@ -118,21 +118,21 @@ def test_random_effects_are_henderson_s(fit):
         pytest.skip("Henderson's equations need Sigma to be invertible")
     Sigma = fit.sigma**2 * fit.Lambda @ fit.Lambda.T
     blups, inverse = dense_of(fit).blups(Sigma, fit.sigma**2)
-    terms = list(fit.model.design.z_names)
+    terms = list(fit.model.design.factors[0].names)
     frame = fit.ranef()["school"]
     assert frame[terms].to_numpy() == pytest.approx(blups, rel=1e-6, abs=1e-8)
     assert fit.resid.to_numpy() == pytest.approx(
         fit.model.design.y
         - fit.model.design.X[:, fit.model.fixed.kept] @ fit.params.to_numpy()
-        - (fit.model.design.Z * blups[fit.model.design.codes]).sum(axis=1),
+        - (fit.model.design.factors[0].Z * blups[fit.model.design.factors[0].codes]).sum(axis=1),
         abs=1e-6,
     )
     # the variance of a fitted value, from the joint covariance of the errors of (beta, b)
-    X, Z = fit.model.design.X[:, fit.model.fixed.kept], fit.model.design.Z
+    X, Z = fit.model.design.X[:, fit.model.fixed.kept], fit.model.design.factors[0].Z
     p, q = X.shape[1], Z.shape[1]
     rows = np.zeros((len(X), len(inverse)))
     rows[:, :p] = X
-    for i, j in enumerate(fit.model.design.codes):
+    for i, j in enumerate(fit.model.design.factors[0].codes):
         rows[i, p + j * q : p + (j + 1) * q] = Z[i]
     variance = np.einsum("ij,jk,ik->i", rows, inverse, rows)
     interval = fit.predict(interval="confidence")
@@ -143,9 +143,9 @@ def test_random_effects_are_henderson_s(fit):
 def test_conditional_standard_errors_given_beta(fit):
     Sigma, sigma2 = fit.sigma**2 * fit.Lambda @ fit.Lambda.T, fit.sigma**2
     design = fit.model.design
-    se = fit.ranef()["school"][[f"{t}_se" for t in design.z_names]].to_numpy()
-    for j in range(design.n_groups):
-        Z = design.Z[design.codes == j]
+    se = fit.ranef()["school"][[f"{t}_se" for t in design.factors[0].names]].to_numpy()
+    for j in range(design.factors[0].n_groups):
+        Z = design.factors[0].Z[design.factors[0].codes == j]
         V = sigma2 * np.eye(len(Z)) + Z @ Sigma @ Z.T
         D = Sigma - Sigma @ Z.T @ np.linalg.solve(V, Z @ Sigma)
         assert se[j] ** 2 == pytest.approx(np.diag(D), rel=1e-6, abs=1e-9)

@@ -36,7 +36,7 @@ def dense_kenward_roger(fit: tl.lmm) -> tuple[np.ndarray, np.ndarray]:
     """Adjusted covariance and df, every derivative of V and of X'V^-1X taken numerically."""
     design, structure = fit.model.design, fit.model.structure
     X = design.X[:, fit.model.fixed.kept]
-    dense = Dense(design.y, X, design.Z, design.codes, True)
+    dense = Dense(design.y, X, design.factors[0].Z, design.factors[0].codes, True)
 
     def V(v: np.ndarray) -> np.ndarray:
         lower = structure.factor(v[1:])

@@ -50,8 +50,9 @@ def test_weights_equal_groups_written_out(formula, reml, df):
     model = fit.model.with_group_weights(W, fit.working_theta)
     solution = solve(model)
     said, parts = model.estimates(solution.theta), model.components(solution.theta)
+    codes = fit.model.design.factors[0].codes
     for r in range(len(W)):
-        whole = tl.lmm(formula, written_out(table, fit.model.design.codes, W[r]), reml=reml, df=df)
+        whole = tl.lmm(formula, written_out(table, codes, W[r]), reml=reml, df=df)
         assert solution.deviance[r] == pytest.approx(whole.deviance, abs=DEVIANCE)
         assert said.values[r] == pytest.approx(whole.params.to_numpy(), rel=1e-7)
         assert said.std_error[r] == pytest.approx(whole.bse.to_numpy(), rel=1e-6)
@@ -86,7 +87,7 @@ def test_weightings_that_do_not_identify_the_model_are_known():
     hsb = tl.datasets.load("hsb82")
     fit = tl.lmm("mathach ~ sector + (1 | school)", hsb)
     catholic = np.zeros(160)
-    sector = hsb.groupby(fit.model.design.codes)["sector"].first().to_numpy()
+    sector = hsb.groupby(fit.model.design.factors[0].codes)["sector"].first().to_numpy()
     catholic[sector == "Catholic"] = 1
     alone = np.zeros(160)
     alone[3] = 160
@@ -117,7 +118,7 @@ def test_resampled_responses_have_the_variances_of_the_model():
     fit = tl.lmm("mathach ~ cses + (cses | school)", hsb)
     Y = fit.model.resample(fit.working_theta, 300, np.random.default_rng(1))
     rest = Y - (fit.model.fixed_columns @ fit.params.to_numpy())[:, None]
-    design = fit.model.design
-    spread = np.einsum("ia,ab,ib->i", design.Z, fit.Lambda @ fit.Lambda.T, design.Z) + 1
+    Z = fit.model.design.factors[0].Z
+    spread = np.einsum("ia,ab,ib->i", Z, fit.Lambda @ fit.Lambda.T, Z) + 1
     assert (rest**2).mean() == pytest.approx(fit.sigma**2 * spread.mean(), rel=0.01)
     assert abs(rest.mean()) < 0.05

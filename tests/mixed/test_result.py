@@ -118,7 +118,7 @@ def test_rows_with_missing_predictors_are_predicted_as_missing_and_counted(fit, 
 
 def test_prediction_checks_its_options_and_columns(fit, hsb):
     with pytest.raises(tl.OptionError, match="level"):
-        fit.predict(level="school")
+        fit.predict(level="schol")
     with pytest.raises(tl.OptionError, match="interval"):
         fit.predict(interval="both")
     with pytest.raises(tl.DataError, match="'cses'"):

@@ -33,9 +33,9 @@ def power(A: np.ndarray, exponent: float) -> np.ndarray:
 def dense(fit: tl.lmm, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """The definitions as they stand, with every matrix of n rows."""
     design = fit.model.design
-    X, Z, codes = design.X[:, fit.model.fixed.kept], design.Z, design.codes
+    X, Z, codes = design.X[:, fit.model.fixed.kept], design.factors[0].Z, design.factors[0].codes
     n, p = X.shape
-    J = design.n_groups
+    J = design.factors[0].n_groups
     same = codes[:, None] == codes[None, :]
     V = np.eye(n) + same * (Z @ fit.Lambda @ fit.Lambda.T @ Z.T)
     Vi = np.linalg.inv(V)
@@ -117,7 +117,7 @@ def test_a_group_that_determines_a_coefficient_beside_a_large_variance() -> None
 def test_groups_of_one_row() -> None:
     data = sample(5, groups=30, largest=2)
     fit = tl.lmm("y ~ x * w + (1 | school)", data)
-    assert (np.bincount(fit.model.design.codes) == 1).sum() > 5
+    assert (np.bincount(fit.model.design.factors[0].codes) == 1).sum() > 5
     covariance, df = dense(fit, "CR2")
     np.testing.assert_allclose(tl.robust(fit).cov_params(), covariance, rtol=1e-6)
     np.testing.assert_allclose(tl.robust(fit).df, df, rtol=1e-6)
@@ -136,7 +136,7 @@ def test_cr2_is_unbiased_where_the_model_is_right() -> None:
         shares.append(np.diag(again.cov_params()) / np.diag(fit.cov_params()))
     share, error = np.mean(shares, axis=0), np.std(shares, axis=0) / 20
     assert (np.abs(share - 1) < 4 * error).all()
-    assert design.n_groups == 14
+    assert design.factors[0].n_groups == 14
 
 
 def _at(fit: tl.lmm, model: object) -> tl.lmm:

@@ -47,6 +47,20 @@ def test_caterpillar_is_ordered_and_marks_what_leaves_out_zero() -> None:
     assert labels == list(frame["Intercept"].sort_values().index)
 
 
+def test_caterpillar_takes_all_factors_and_draws_the_one_named() -> None:
+    both = {"school": effects(5), "child": effects(7)}
+    drawn = caterpillar(both, group="child")
+    alone = caterpillar(both["child"])
+    assert len(drawn.axes[0].get_yticklabels()) == len(alone.axes[0].get_yticklabels()) == 7
+    assert len(caterpillar({"school": effects(5)}).axes[0].get_yticklabels()) == 5
+    with pytest.raises(OptionError, match="name one of the grouping factors school, child"):
+        caterpillar(both)
+    with pytest.raises(OptionError, match="did you mean 'child'"):
+        caterpillar(both, group="chld")
+    with pytest.raises(OptionError, match="not with one frame"):
+        caterpillar(effects(5), group="child")
+
+
 def test_caterpillar_shows_all_terms_and_no_labels_for_many_groups() -> None:
     figure = caterpillar(effects(120))
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["Intercept", "ses"]

@@ -42,8 +42,9 @@ def bootstrap(
         The same seed gives the same numbers, and a larger `n` the same first replicates.
     statistic : callable, optional
         Takes the estimates of one replicate, a Series indexed by term: coefficients by name, then
-        ``sd__x``, ``cor__x.z`` and ``sd__Observation``; gives a number, or several by name. By
-        default every one of those estimates is kept.
+        ``sd__x``, ``cor__x.z`` and ``sd__Observation`` (``sd__x|school`` where several grouping
+        factors have the same term); gives a number, or several by name. By default every one of
+        those estimates is kept.
     progress : bool, optional
         Show a progress bar on standard error; None shows it on a terminal, after two seconds.
 

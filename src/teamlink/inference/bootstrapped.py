@@ -97,7 +97,7 @@ class Bootstrap:
     def bse(self) -> pd.Series[float]:
         """(t,) standard deviations of the replicates, by term."""
         spread = [sample.std(ddof=1) if len(sample) > 1 else np.nan for sample in self._samples()]
-        return pd.Series(spread, index=pd.Index(self.labels.terms), name="std_error", dtype=float)
+        return pd.Series(spread, index=pd.Index(self.labels.keys), name="std_error", dtype=float)
 
     def _samples(self) -> list[Array]:
         """The replicates that count, term by term."""
@@ -163,7 +163,7 @@ class Bootstrap:
             ends, shares = intervals.bca(sample, estimate, without[np.isfinite(without)], level)
             if not np.isfinite(shares).all():
                 warnings.warn(
-                    f"{self.labels.terms[k]}: no BCa interval, as all replicates lie on one side "
+                    f"{self.labels.keys[k]}: no BCa interval, as all replicates lie on one side "
                     "of the estimate; see the percentile interval",
                     BoundaryFit,
                     stacklevel=4,
@@ -181,7 +181,7 @@ class Bootstrap:
         ranks = shares * (len(sample) + 1)
         if ranks.min() < 1 or ranks.max() > len(sample):
             warnings.warn(
-                f"{self.labels.terms[k]}: {len(sample)} replicates are too few for this interval "
+                f"{self.labels.keys[k]}: {len(sample)} replicates are too few for this interval "
                 f"at level {level:g}; its end is the most extreme replicate",
                 FewReplicates,
                 stacklevel=4,
@@ -212,7 +212,7 @@ class Bootstrap:
                 number(high), f"{len(sample)}",
             )
             for term, estimate, mean, sample, spread, low, high in zip(
-                self.labels.terms, self.estimate, centre, self._samples(), self.bse,
+                self.labels.keys, self.estimate, centre, self._samples(), self.bse,
                 interval["conf_low"], interval["conf_high"], strict=True,
             )
         )  # fmt: skip

@@ -32,7 +32,8 @@ def profile(fit: Fit, level: float = 0.95, which: str | Sequence[str] | None = N
         Coverage.
     which : str or sequence of str, optional
         Terms, as `tidy` names them: ``"ses"``, ``"sd__Intercept"``, ``"cor__Intercept.ses"``,
-        ``"sd__Observation"``. All of them when None.
+        ``"sd__Observation"``; ``"sd__Intercept|school"`` where several grouping factors have the
+        same term. All of them when None.
 
     Returns
     -------
@@ -84,7 +85,7 @@ def profile(fit: Fit, level: float = 0.95, which: str | Sequence[str] | None = N
         optimum = Optimum(model, solution.theta[0], float(solution.deviance[0]))
         labels, values, _ = said_by(model, model.estimates(solution.theta), solution.theta)
         chosen = _chosen(labels, which)
-        found = [_profile(optimum, labels.terms[k], float(values[0, k]), level) for k in chosen]
+        found = [_profile(optimum, labels.keys[k], float(values[0, k]), level) for k in chosen]
     return Profile(
         fit,
         level,
@@ -103,12 +104,12 @@ def profile(fit: Fit, level: float = 0.95, which: str | Sequence[str] | None = N
 def _chosen(labels: Labels, which: str | Sequence[str] | None) -> list[int]:
     """Places of the terms asked for."""
     if which is None:
-        return list(range(len(labels.terms)))
+        return list(range(len(labels.keys)))
     asked = [which] if isinstance(which, str) else list(which)
     for term in asked:
-        if term not in labels.terms:
-            raise OptionError(f"which={term!r}: no such term; {nearest(str(term), labels.terms)}")
-    return [labels.terms.index(term) for term in asked]
+        if term not in labels.keys:
+            raise OptionError(f"which={term!r}: no such term; {nearest(str(term), labels.keys)}")
+    return [labels.keys.index(term) for term in asked]
 
 
 def _profile(optimum: Optimum, term: str, estimate: float, level: float) -> tuple[Array, Curve]:

@@ -152,7 +152,7 @@ class Profile:
             found = [
                 interval_of(self.optimum, term, float(estimate), curve, level)[0]
                 for term, estimate, curve in zip(
-                    self.labels.terms, self.estimate, self.curves, strict=True
+                    self.labels.keys, self.estimate, self.curves, strict=True
                 )
             ]
         return np.array(found)
@@ -161,13 +161,15 @@ class Profile:
     def zeta(self) -> pd.DataFrame:
         """Points of the profiles: ``term, value, zeta``, in increasing order within a term.
 
+        A term that several grouping factors have reads ``sd__x|school``.
+
         ``zeta`` is the signed root of the rise of the deviance; its square is a chi-square of one
         degree of freedom, and a straight line means that a Wald interval is as good.
         """
         counts = [len(curve.values) for curve in self.curves]
         return pd.DataFrame(
             {
-                "term": np.repeat(np.array(self.labels.terms, dtype=object), counts),
+                "term": np.repeat(np.array(self.labels.keys, dtype=object), counts),
                 "value": np.concatenate([curve.values for curve in self.curves]),
                 "zeta": np.concatenate([curve.zeta for curve in self.curves]),
             }
@@ -178,7 +180,7 @@ class Profile:
         """Which ends are ends of a range, and which terms have no estimate."""
         said = []
         for term, estimate, (low, high) in zip(
-            self.labels.terms, self.estimate, self.ends, strict=True
+            self.labels.keys, self.estimate, self.ends, strict=True
         ):
             if not np.isfinite(estimate):
                 said.append(
@@ -200,7 +202,7 @@ class Profile:
         rows = tuple(
             (term, number(estimate), number(low), number(high))
             for term, estimate, (low, high) in zip(
-                self.labels.terms, self.estimate, self.ends, strict=True
+                self.labels.keys, self.estimate, self.ends, strict=True
             )
         )
         table = SummaryTable("Estimates", ("Term", "Estimate", f"{share} low", "high"), rows)

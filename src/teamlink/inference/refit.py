@@ -29,7 +29,8 @@ def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
         Responses, in the order of the rows that the fit used, one column a replicate.
     random : bool
         Add rows for the standard deviations and correlations of the random effects, as terms
-        ``sd__x``, ``cor__x.z`` and ``sd__Observation``; they have estimates only.
+        ``sd__x``, ``cor__x.z`` and ``sd__Observation``; they have estimates only. Where several
+        grouping factors have the same term it reads ``sd__x|school``.
 
     Returns
     -------
@@ -96,7 +97,7 @@ def _tidy(model: Model, solution: Solution, labels: list[Any], random: bool) -> 
     names, values = estimates.names, estimates.values
     if random and isinstance(model, Decomposes):
         components = model.components(solution.theta)
-        names = names + components.terms
+        names = names + components.keys
         values = np.concatenate([values, components.values], axis=1)
     t = len(names)
 

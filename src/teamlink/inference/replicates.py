@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from teamlink.errors import FitError
+from teamlink.fitting.components import unique_names
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.fit import solve
 from teamlink.fitting.model import Decomposes, Model
@@ -32,6 +33,11 @@ class Labels:
     effects: tuple[str, ...]
     groups: tuple[str | None, ...]
     terms: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """A name for each that no other has: the term, or ``term|group`` where terms repeat."""
+        return unique_names(self.groups, self.terms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ def of_statistic(
     OptionError
         What the statistic gives for the fit itself is not a number, or numbers with names.
     """
-    index = pd.Index(labels.terms)
+    index = pd.Index(labels.keys)
     first = _numbers(statistic, statistic(pd.Series(values[0], index=index)))
     if first is None:
         raise OptionError(

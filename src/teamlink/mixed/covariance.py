@@ -2,11 +2,13 @@
 
 The random effects of one group are ``b ~ N(0, sigma^2 Lambda Lambda')``. `theta` holds the entries
 of Lambda that are free, block by block, each block's lower triangle down the columns: lme4's order.
-A term ``(1 + x | g)`` is one full block; ``(1 + x || g)`` is two blocks of one.
+A term ``(1 + x | g)`` is one full block; ``(1 + x || g)`` is two blocks of one. Several grouping
+factors stand one after the other along the diagonal of one (Q, Q) Lambda, Q the sum of their q.
 
 The engine works with columns of Z that are centred (where their block has an intercept) and
 scaled; `RandomBasis` carries Lambda back: ``b = T b_work``, so Lambda is the lower factor of
-``T Lambda_work``.
+``T Lambda_work``. Where rows belong to several groups nothing is centred: the weights of a row need
+not sum to one, so an intercept would not take the shift up.
 What stays invariant: ``Z b``, hence the likelihood.
 """
 
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from teamlink.mixed.factor import Factor
 from teamlink.typing import Array, Mask
 
 __all__ = ["RandomBasis", "RandomStructure", "lower_factor", "random_basis"]
@@ -28,17 +31,20 @@ class RandomStructure:
 
     Attributes
     ----------
-    blocks : sizes of the diagonal blocks, summing to q
+    blocks : sizes of the diagonal blocks, summing to Q
     rows, cols : (k,) place in Lambda of each element of theta
+    factors : place of each grouping factor's effects along the diagonal
     """
 
     blocks: tuple[int, ...]
     rows: Array
     cols: Array
+    factors: tuple[slice, ...]
 
     @classmethod
-    def of_blocks(cls, blocks: Sequence[int]) -> RandomStructure:
-        """Unstructured blocks of the given sizes along the diagonal."""
+    def of_factors(cls, factors: Sequence[Sequence[int]]) -> RandomStructure:
+        """Unstructured blocks along the diagonal, given the sizes of each factor's blocks."""
+        blocks = [size for sizes in factors for size in sizes]
         rows, cols, first = [], [], 0
         for size in blocks:
             for c in range(size):
@@ -46,11 +52,16 @@ class RandomStructure:
                     rows.append(first + r)
                     cols.append(first + c)
             first += size
-        return cls(tuple(blocks), np.array(rows, dtype=np.intp), np.array(cols, dtype=np.intp))
+        return cls(
+            tuple(blocks),
+            np.array(rows, dtype=np.intp),
+            np.array(cols, dtype=np.intp),
+            _consecutive([sum(sizes) for sizes in factors]),
+        )
 
     @property
     def q(self) -> int:
-        """Number of random effects a group."""
+        """Number of random effects Q: of one group of each factor, taken together."""
         return sum(self.blocks)
 
     @property
@@ -67,8 +78,7 @@ class RandomStructure:
     @property
     def slices(self) -> tuple[slice, ...]:
         """The place of each block along the diagonal."""
-        ends = np.cumsum(self.blocks)
-        return tuple(slice(int(e - b), int(e)) for b, e in zip(self.blocks, ends, strict=True))
+        return _consecutive(self.blocks)
 
     def factor(self, theta: Array) -> Array:
         """Lambda (..., q, q) from theta (..., k)."""
@@ -87,6 +97,12 @@ class RandomStructure:
         for block in self.slices:
             result[..., block, block] = lower_factor(Lambda[..., block, block])
         return result
+
+
+def _consecutive(sizes: Sequence[int]) -> tuple[slice, ...]:
+    """Slices of the given sizes, one after the other."""
+    ends = np.cumsum(sizes)
+    return tuple(slice(int(e - size), int(e)) for size, e in zip(sizes, ends, strict=True))
 
 
 def lower_factor(root: Array) -> Array:
@@ -108,45 +124,49 @@ def lower_factor(root: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class RandomBasis:
-    """How the columns of Z are centred and scaled.
+    """How the columns of Z are centred and scaled, factor after factor.
 
     Attributes
     ----------
-    shift, scale : (q,) the working column is (z - shift) / scale
-    T : (q, q) maps working effects to effects of the columns as given
+    shift, scale : (Q,) the working column is (z - shift) / scale
+    T : (Q, Q) maps working effects to effects of the columns as given
+    factors : place of each factor's columns among the Q
     """
 
     shift: Array
     scale: Array
     T: Array
+    factors: tuple[slice, ...]
 
-    def columns(self, Z: Array) -> Array:
-        """Working columns of Z (n, q)."""
-        return (Z - self.shift) / self.scale
+    def columns(self, Z: Array, factor: int = 0) -> Array:
+        """Working columns of Z (n, q), the columns of one factor."""
+        at = self.factors[factor]
+        return (Z - self.shift[at]) / self.scale[at]
 
 
-def random_basis(Z: Array, structure: RandomStructure, intercepts: Sequence[int]) -> RandomBasis:
+def random_basis(factors: Sequence[Factor], structure: RandomStructure) -> RandomBasis:
     """Centre the columns of blocks with an intercept; scale every other column to unit size.
 
     Parameters
     ----------
-    Z : (n, q)
+    factors : F grouping factors, in the order of `structure`
     structure : RandomStructure
-    intercepts : for each block the index of its constant column in Z, or -1
     """
-    q = Z.shape[1]
-    shift, scale = np.zeros(q), np.ones(q)
-    T = np.eye(q)
-    for block, constant in zip(structure.slices, intercepts, strict=True):
-        for k in range(block.start, block.stop):
-            if k == constant:
-                continue
-            if constant >= 0:
-                shift[k] = Z[:, k].mean()
-            centred = Z[:, k] - shift[k]
-            size = float(np.sqrt(np.mean(np.square(centred))))
-            scale[k] = size if size > 1e-13 * abs(shift[k]) and size > 0 else 1.0
-            T[k, k] = 1.0 / scale[k]
-            if constant >= 0:
-                T[constant, k] = -shift[k] / scale[k]
-    return RandomBasis(shift, scale, T)
+    Q = structure.q
+    shift, scale, T = np.zeros(Q), np.ones(Q), np.eye(Q)
+    for factor, place in zip(factors, structure.factors, strict=True):
+        own = RandomStructure.of_factors([factor.blocks]).slices
+        for block, constant in zip(own, factor.intercepts, strict=True):
+            centre = constant >= 0 and factor.membership is None
+            for k in range(block.start, block.stop):
+                if k == constant:
+                    continue
+                z, at = factor.Z[:, k], place.start + k
+                if centre:
+                    shift[at] = z.mean()
+                size = float(np.sqrt(np.mean(np.square(z - shift[at]))))
+                scale[at] = size if size > 1e-13 * abs(shift[at]) and size > 0 else 1.0
+                T[at, at] = 1.0 / scale[at]
+                if centre:
+                    T[place.start + constant, at] = -shift[at] / scale[at]
+    return RandomBasis(shift, scale, T, structure.factors)

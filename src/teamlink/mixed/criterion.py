@@ -1,4 +1,4 @@
-r"""The profiled criterion of a linear mixed model with one grouping factor, and its derivatives.
+r"""The profiled criterion of a linear mixed model, and its derivatives.
 
 The model: ``y = X beta + Z b + e`` with ``b_j ~ N(0, sigma^2 Sigma)`` for groups j = 1..J and
 ``e ~ N(0, sigma^2 I)``; ``V = I + Z Sigma Z'`` is the relative covariance. Profiled out are beta
@@ -22,6 +22,9 @@ With ``a_j = Z_j'V_j^-1 Z_j``, ``h_j = Z_j'V_j^-1 X_j`` scaled so that X'V^-1 X 
 Where groups carry weights (replicates of a cluster bootstrap), each sum over j is weighted, and n
 is the weighted number of rows: a group of weight two counts as two groups.
 
+With several grouping factors the sums above are those of one factor, eliminated first; the second
+stage, for the others, is `teamlink.mixed.upper`.
+
 Every array has replicates on its leading axis and groups on its last. Shapes: R replicates,
 q random effects a group, p fixed effects, m = p + 1, J groups.
 """
@@ -32,10 +35,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from teamlink.mixed.products import VarianceProducts, variance_products
+from teamlink.mixed.upper import UpperPoint, eliminate, units
 from teamlink.moments.crossproducts import GroupRoots
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Criterion", "Curvature", "criterion", "curvature", "fixed_part"]
+__all__ = ["Criterion", "Curvature", "criterion", "curvature", "fixed_part", "products"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,12 @@ class Criterion:
     ----------
     deviance : (R,) minus twice the profiled (restricted) log-likelihood, constants included
     M_root : (R, m, m) lower Cholesky root of [X y]'V^-1 [X y]; its corner is r
-    Q : (R, m, q, J) rows of M_root^-1 L_j^-1 Q_j'[X y]
+    Q : (R, m, q, J) rows of M_root^-1 L_j^-1 Q_j'[X y]; where there are upper factors, of [X y]
+        less Z_r times their conditional modes
     F : (R, q, q, J) L_j^-1 S_j'
     nu : (1,) or (R,) degrees of freedom of the residual sum of squares
     weights : (R, J) how often each group counts, where not once
+    upper : the second stage, where there are several factors
     """
 
     deviance: Array
@@ -58,6 +65,7 @@ class Criterion:
     F: Array
     nu: Array
     weights: Array | None
+    upper: UpperPoint | None = None
 
     @property
     def r2(self) -> Array:
@@ -68,41 +76,45 @@ class Criterion:
 
 @dataclass(frozen=True, slots=True)
 class Curvature:
-    """First and second derivatives of the criterion in Sigma, and the pieces they are made of.
+    """First and second derivatives of the criterion in Sigma.
+
+    Sigma is block-diagonal, a block a factor. Unit i of its t free elements is the element
+    ``(rows[i], cols[i])`` of the lower triangle of one of these blocks.
 
     Attributes
     ----------
-    score : (R, q, q) derivative of the deviance in Sigma
-    pairs : (R, q, q, q, q) sum_j a_j[a, b] B_j[c, d]; the trace part of the second derivative
-    cross : (R, m, q, m, q) sum_j N_j[k, c] N_j[l, d], N the rows [h; g]
-    weight : (1, m, m) or (R, m, m) how products of `cross` enter the second derivative
+    rows, cols : (t,) the units
+    score : (R, Q, Q) derivative of the deviance in Sigma
+    bends : (R, t, t) second derivative in the units
+    forms : (R, t, m, m) N'E_i N, N = Z'V^-1 [X, y - X beta] whitened: how M moves
     """
 
+    rows: Codes
+    cols: Codes
     score: Array
-    pairs: Array
-    cross: Array
-    weight: Array
+    bends: Array
+    forms: Array
 
     def second(self, D: Array, E: Array) -> Array:
         """Second derivative of the deviance along symmetric directions D and E.
 
         Parameters
         ----------
-        D, E : (R, k, q, q) and (R, l, q, q)
+        D, E : (R, k, Q, Q) and (R, l, Q, Q)
 
         Returns
         -------
         (R, k, l)
         """
-        R, k, q, _ = D.shape
-        m = self.cross.shape[1]
-        # tr(D a E B) = sum D[x, a] a[a, b] E[b, d] B[d, x]
-        left = D.reshape(R, k, q * q) @ self.pairs.transpose(0, 4, 1, 2, 3).reshape(R, q * q, q * q)
-        traces = left @ E.reshape(R, -1, q * q).transpose(0, 2, 1)
-        flat = self.cross.transpose(0, 2, 4, 1, 3).reshape(R, q * q, m * m)
-        P, Q = D.reshape(R, k, q * q) @ flat, E.reshape(R, -1, q * q) @ flat
-        second: Array = traces - (P * self.weight.reshape(-1, 1, m * m)) @ Q.transpose(0, 2, 1)
+        left, right = D[..., self.rows, self.cols], E[..., self.rows, self.cols]
+        second: Array = left @ self.bends @ right.transpose(0, 2, 1)
         return second
+
+    def along(self, D: Array) -> Array:
+        """N'D N (R, k, m, m) for symmetric directions D (R, k, Q, Q)."""
+        R, t, m, _ = self.forms.shape
+        flat = D[..., self.rows, self.cols] @ self.forms.reshape(R, t, m * m)
+        return flat.reshape(R, -1, m, m)
 
 
 def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
@@ -111,7 +123,7 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     Parameters
     ----------
     roots : GroupRoots with R responses or weightings, or with one that serves every factor
-    Lambda : (R, q, q) relative factors
+    Lambda : (R, Q, Q) relative factors of all random effects
     reml : restricted likelihood
 
     Returns
@@ -127,6 +139,9 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     R = Lambda.shape[0]
     nu = roots.rows - p if reml else roots.rows
     weights = None if roots.weights is None else roots.weights.values
+    upper, everything = roots.upper, Lambda
+    Lambda = Lambda if upper is None else Lambda[:, upper.bottom, upper.bottom]
+    inverse = np.zeros((R, q, q, J) if upper else (R, q, 0, 0))
     # F0[r, b, a] = sum_c Lambda[c, b] S[c, a], the rows of Lambda'S
     F0 = (Lambda.transpose(0, 2, 1).reshape(R * q, q) @ roots.S.reshape(q, q * J)).reshape(
         R, q, q, J
@@ -141,6 +156,8 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
         V[:, :p, a] = roots.CX[:, a]
         V[:, p, a] = roots.Cy[:, a]
         F[:, a] = roots.S[:, a]
+        if upper:
+            inverse[:, a, a] = 1.0
         for b in range(a + 1):
             entry = (F0[:, :, a] * F0[:, :, b]).sum(axis=1)
             for c in range(b):
@@ -149,6 +166,7 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
                 entry /= L[b][b]
                 V[:, :, a] -= entry[:, None] * V[:, :, b]
                 F[:, a] -= entry[:, None] * F[:, b]
+                inverse[:, a] -= entry[:, None] * inverse[:, b] if upper else 0.0
             else:
                 # G_j less a positive semi-definite part of G_j - I: at least 1 but for rounding
                 entry = np.maximum(entry + 1.0, 1.0)
@@ -157,6 +175,8 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
             row.append(entry)
         V[:, :, a] /= row[a][:, None]
         F[:, a] /= row[a][:, None]
+        if upper:
+            inverse[:, a] /= row[a][:, None]
         L.append(row)
         if a % 4 == 3 or a == q - 1:
             logs = np.log(product)
@@ -168,15 +188,23 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     M[:, p, :p] += roots.WXy
     M[:, :p, p] += roots.WXy
     M[:, p, p] += roots.Wyy
+    second = None
+    if upper:
+        second, log_det, explained, lost = eliminate(upper, everything, inverse, V, weights)
+        log_V += log_det
+        M -= explained
     M_root, failed = _cholesky(M)
     diagonal = np.diagonal(M_root, axis1=1, axis2=2)
     deviance: Array = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
     if reml:
         deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
+    if second:
+        failed |= lost
+        flat = (V - second.of_groups(V.shape)).reshape(R, p + 1, q * J)
     deviance = np.where(failed, np.inf, deviance)
     whitened = np.empty_like(flat)
     np.matmul(np.linalg.inv(M_root), flat, out=whitened)
-    return Criterion(deviance, M_root, whitened.reshape(V.shape), F, nu, weights)
+    return Criterion(deviance, M_root, whitened.reshape(V.shape), F, nu, weights, second)
 
 
 def _weighted(flat: Array, weights: Array | None) -> Array:
@@ -212,26 +240,65 @@ def curvature(point: Criterion, reml: bool) -> Curvature:
     ----------
     point : Criterion
     reml : as for `criterion`
+
+    Notes
+    -----
+    With ``P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1`` the second derivative along V_i and V_j is
+    ``-tr(P V_i P V_j) + 2 nu g'V_i P V_j g - nu (g'V_i g)(g'V_j g)``, g = P y / r; the trace is of
+    V^-1 instead of P under ML.
     """
+    m = point.M_root.shape[1]
+    share = np.full((len(point.nu), m), 1.0 if reml else 0.0)
+    share[:, -1] = point.nu
+    weight = np.full((len(point.nu), m, m), 1.0 if reml else 0.0)
+    weight[:, -1, :] = weight[:, :, -1] = point.nu[:, None]
+    if point.upper is None:
+        return _of_one_factor(point, share, weight)
+    found = products(point.upper, point)
+    R, t = found.traces.shape[:2]
+    rows, cols = point.upper.units
+    own = np.einsum("rk,rikk->ri", share, found.forms) * np.where(rows == cols, 1.0, 0.5)
+    score = found.blocks
+    apart = rows != cols
+    score[:, rows, cols] -= own
+    score[:, cols[apart], rows[apart]] -= own[:, apart]
+    flat = found.forms.reshape(R, t, m * m)
+    bends = 2 * np.einsum("rk,rikjk->rij", share, found.gram) - found.traces
+    bends -= (flat * weight.reshape(-1, 1, m * m)) @ flat.transpose(0, 2, 1)
+    return Curvature(rows, cols, score, bends, found.forms)
+
+
+def products(upper: UpperPoint, point: Criterion) -> VarianceProducts:
+    """Traces and products of several factors in their linear parameters, at a point."""
+    inverse: Array = np.asarray(np.linalg.inv(point.M_root), dtype=float)
+    return variance_products(upper, point.F, point.Q, inverse, point.weights)
+
+
+def _of_one_factor(point: Criterion, share: Array, weight: Array) -> Curvature:
+    """The derivatives where all is a sum over the groups of one factor."""
     R, m, q, J = point.Q.shape
     a = np.einsum("rxaj,rxbj->rabj", point.F, point.F)
     N = np.empty_like(point.Q)
     for c in range(q):
         N[:, :, c] = (point.F[:, None, :, c] * point.Q).sum(axis=2)
-    share = np.full((len(point.nu), m), 1.0 if reml else 0.0)
-    share[:, -1] = point.nu
     B = np.einsum("rk,rkaj,rkbj->rabj", share, N, N)
     score = _weighted((a - B).reshape(R, q * q, J), point.weights).sum(axis=-1)
     B *= 2.0
     B -= a
     flat_a = _weighted(a.reshape(R, q * q, J), point.weights)
-    pairs = flat_a @ B.reshape(R, q * q, J).transpose(0, 2, 1)
+    pairs = (flat_a @ B.reshape(R, q * q, J).transpose(0, 2, 1)).reshape(R, q, q, q, q)
     flat = N.reshape(R, m * q, J)
-    cross = _weighted(flat, point.weights) @ flat.transpose(0, 2, 1)
-    weight = np.full((len(point.nu), m, m), 1.0 if reml else 0.0)
-    weight[:, -1, :] = weight[:, :, -1] = point.nu[:, None]
-    score = score.reshape(R, q, q)
-    return Curvature(score, pairs.reshape(R, q, q, q, q), cross.reshape(R, m, q, m, q), weight)
+    cross = (_weighted(flat, point.weights) @ flat.transpose(0, 2, 1)).reshape(R, m, q, m, q)
+    rows, cols = units([slice(0, q)])
+    t = len(rows)
+    matrices = np.zeros((t, q, q))
+    matrices[np.arange(t), rows, cols] = matrices[np.arange(t), cols, rows] = 1.0
+    E = matrices.reshape(t, q * q)
+    forms: Array = E @ cross.transpose(0, 2, 4, 1, 3).reshape(R, q * q, m * m)
+    # tr(D a E B) = sum D[x, a] a[a, b] E[b, d] B[d, x]
+    bends = E @ pairs.transpose(0, 4, 1, 2, 3).reshape(R, q * q, q * q) @ E.T
+    bends -= (forms * weight.reshape(-1, 1, m * m)) @ forms.transpose(0, 2, 1)
+    return Curvature(rows, cols, score.reshape(R, q, q), bends, forms.reshape(R, t, m, m))
 
 
 def fixed_part(point: Criterion) -> tuple[Array, Array]:

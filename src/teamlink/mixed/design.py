@@ -6,39 +6,40 @@ means, contrasts and centring are learned from the rows that remain.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from teamlink.data.schema import group_codes, numbers
-from teamlink.errors import DesignError, Faults, FewGroups, FormulaError
+from teamlink.errors import DesignError, FormulaError, OptionError, nearest
 from teamlink.mixed.encoding import Encoding, encode
+from teamlink.mixed.estimable import check_estimable
+from teamlink.mixed.factor import Factor
+from teamlink.mixed.membership import Membership
 from teamlink.mixed.rows import usable_rows
-from teamlink.syntax.formula import Formula, parse
-from teamlink.typing import Array, Codes, Table
+from teamlink.syntax.formula import Formula, RandomTerm, parse
+from teamlink.typing import Array, Mask, Table
 
-__all__ = ["MixedDesign", "design"]
+__all__ = ["MixedDesign", "check_memberships", "design", "joined", "sole_factor"]
+
+Memberships: TypeAlias = Mapping[str, Membership]
+ByFactor: TypeAlias = dict[tuple[str, ...], list[RandomTerm]]
 
 
 @dataclass(frozen=True, slots=True)
 class MixedDesign:
-    """The rows of a mixed model with one grouping factor.
+    """The rows of a mixed model.
 
     Attributes
     ----------
     formula : as parsed
     y : (n,) response
     X : (n, p) fixed-effects columns; redundant ones are still among them
-    Z : (n, q) random-effects columns, block after block
-    codes : (n,) group of each row, 0 .. J-1
-    levels : (J,) group labels in sorted order
-    group : name of the grouping factor
-    blocks : columns of Z in each covariance block
-    fixed, random : how X and each block of Z were coded
+    factors : grouping factors, those with more groups first, else in the order of the formula
+    fixed : how X was coded
     index : (n,) the table's row labels
     dropped : rows left out, by the variable that is missing first
     """
@@ -46,13 +47,8 @@ class MixedDesign:
     formula: Formula
     y: Array
     X: Array
-    Z: Array
-    codes: Codes
-    levels: pd.Index[Any]
-    group: str
-    blocks: tuple[int, ...]
+    factors: tuple[Factor, ...]
     fixed: Encoding
-    random: tuple[Encoding, ...]
     index: pd.Index[Any]
     dropped: Mapping[str, int]
 
@@ -60,11 +56,6 @@ class MixedDesign:
     def n(self) -> int:
         """Number of rows."""
         return len(self.y)
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups J."""
-        return len(self.levels)
 
     @property
     def x_names(self) -> tuple[str, ...]:
@@ -77,27 +68,35 @@ class MixedDesign:
         return self.fixed.intercept
 
     @property
-    def z_names(self) -> tuple[str, ...]:
-        """Names of the columns of Z."""
-        return tuple(name for block in self.random for name in block.names)
-
-    @property
-    def z_intercepts(self) -> tuple[int, ...]:
-        """For each block, the index in Z of its constant column, or -1."""
-        first = np.cumsum([0, *self.blocks])
-        return tuple(
-            int(start) + block.intercept if block.intercept >= 0 else -1
-            for start, block in zip(first, self.random, strict=False)
-        )
+    def effects(self) -> tuple[tuple[str, str], ...]:
+        """Grouping factor and name of each of the Q random effects, in the order of Lambda."""
+        return tuple((factor.name, name) for factor in self.factors for name in factor.names)
 
 
-def design(text: str, data: Table) -> MixedDesign:
+def sole_factor(design: MixedDesign, what: str) -> Factor:
+    """The grouping factor of a model with one; an error where there are several.
+
+    Parameters
+    ----------
+    design : MixedDesign
+    what : what can be done with one factor only, for the error
+    """
+    factor = design.factors[0]
+    if len(design.factors) > 1 or factor.membership is not None:
+        names = ", ".join(f.name for f in design.factors)
+        several = "several grouping factors" if len(design.factors) > 1 else "multiple membership"
+        raise OptionError(f"{what}: not yet for a model with {several} ({names})")
+    return factor
+
+
+def design(text: str, data: Table, memberships: Memberships | None = None) -> MixedDesign:
     """Read a formula, check the table, and make the arrays.
 
     Parameters
     ----------
     text : the formula
     data : any table
+    memberships : grouping name to the groups of each row of the table, where these are several
 
     Returns
     -------
@@ -106,59 +105,107 @@ def design(text: str, data: Table) -> MixedDesign:
     Raises
     ------
     FormulaError
-        The formula cannot be read, or asks for a model that is not fitted yet.
+        The formula cannot be read.
     DataError
         The table lacks what the formula names; every fault is listed.
     DesignError
         The rows are fine, but the model cannot be estimated from them.
+    OptionError
+        A membership that the formula does not name.
     """
     formula = parse(text)
-    group = _one_factor(formula)
-    frame, dropped = usable_rows(formula, data)
-    blocks = [piece for term in formula.random for piece in term.split()]
+    several = dict(memberships or {})
+    terms = _by_factor(formula, several)
+    frame, kept, dropped = usable_rows(formula, data, several)
+    check_memberships(several, len(kept))
+    pieces = [piece for own in terms.values() for term in own for piece in term.split()]
     fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
     parts = {"response": formula.response, "fixed": fixed}
-    parts |= {f"random{i}": piece for i, piece in enumerate(blocks)}
+    parts |= {f"random{i}": piece for i, piece in enumerate(pieces)}
     plain = formula.response in frame.columns
     if plain:
         del parts["response"]
     coded = encode(parts, frame, formula.text)
     y = numbers(frame, formula.response) if plain else _one_column(coded["response"][0], formula)
-    codes, levels = group_codes(frame, group)
-    random = tuple(coded[f"random{i}"] for i in range(len(blocks)))
-    Z = random[0][0] if len(random) == 1 else np.column_stack([columns for columns, _ in random])
-    if isinstance(levels, pd.MultiIndex):
-        levels = pd.Index([":".join(map(str, level)) for level in levels], name=":".join(group))
+    factors: list[Factor] = []
+    first = 0
+    for group, own in terms.items():
+        count = sum(len(term.split()) for term in own)
+        blocks = [coded[f"random{i}"] for i in range(first, first + count)]
+        factors.append(_factor(group, blocks, frame, kept, several))
+        first += count
+    factors.sort(key=lambda factor: -factor.n_groups)
     result = MixedDesign(
-        formula, y, coded["fixed"][0], Z, codes, levels, ":".join(group),
-        tuple(columns.shape[1] for columns, _ in random), coded["fixed"][1],
-        tuple(encoding for _, encoding in random), frame.index, dropped,
-    )  # fmt: skip
-    _check_estimable(result)
+        formula, y, coded["fixed"][0], tuple(factors), coded["fixed"][1], frame.index, dropped
+    )
+    check_estimable(formula.response, y, result.factors)
     return result
 
 
-def _one_factor(formula: Formula) -> tuple[str, ...]:
-    """The grouping factor; an error that points at the term where there are several."""
+def check_memberships(memberships: Memberships, rows: int) -> None:
+    """Raise where a membership is of another number of rows than the table."""
+    wrong = [f"{k!r} has {len(v)}" for k, v in memberships.items() if len(v) != rows]
+    if wrong:
+        raise DesignError(
+            f"memberships: the table has {rows} rows, but {', '.join(wrong)}; make them from the "
+            "same table, rows with missing values included"
+        )
+
+
+def _by_factor(formula: Formula, memberships: Memberships) -> ByFactor:
+    """The random terms by grouping variables; in whatever order these are named, one factor."""
+    text = formula.text
     if not formula.random:
-        text = formula.text
         raise FormulaError(
             "there is no random term; add one such as (1 | school), or fit a linear model with "
             "statsmodels' ols",
             text,
             len(text.rstrip()),
         )
-    first = formula.random[0].group
-    for term in formula.random[1:]:
-        if set(term.group) != set(first):
+    found: dict[frozenset[str], tuple[tuple[str, ...], list[RandomTerm]]] = {}
+    for term in formula.random:
+        if len(term.group) > 1 and set(term.group) & memberships.keys():
             raise FormulaError(
-                f"not fitted yet: {term} brings in a second grouping factor; this version "
-                f"fits models with one ({':'.join(first)})",
-                formula.text,
+                f"{':'.join(term.group)} has no groups: rows belong to several groups of "
+                f"{next(g for g in term.group if g in memberships)!r}",
+                text,
                 term.start,
                 term.end,
             )
-    return first
+        found.setdefault(frozenset(term.group), (term.group, []))[1].append(term)
+    named = {name for group in found for name in group}
+    for name in memberships:
+        if name not in named:
+            raise OptionError(
+                f"memberships: the formula has no random term by {name!r}; {nearest(name, named)}"
+            )
+    return dict(found.values())
+
+
+def _factor(
+    group: tuple[str, ...],
+    blocks: list[tuple[Array, Encoding]],
+    frame: pd.DataFrame,
+    kept: Mask,
+    memberships: Memberships,
+) -> Factor:
+    """A factor with its groups, its columns, and how these were coded."""
+    Z = blocks[0][0] if len(blocks) == 1 else np.column_stack([columns for columns, _ in blocks])
+    sizes = tuple(columns.shape[1] for columns, _ in blocks)
+    encodings = tuple(encoding for _, encoding in blocks)
+    name = ":".join(group)
+    if name in memberships:
+        used = memberships[name].at_rows(kept)
+        return Factor(name, used.levels, None, used.weights, Z, sizes, encodings, group)
+    codes, levels = group_codes(frame, group)
+    if isinstance(levels, pd.MultiIndex):
+        levels = joined(levels, name)
+    return Factor(name, levels, codes, None, Z, sizes, encodings, group)
+
+
+def joined(keys: pd.MultiIndex, name: str) -> pd.Index[Any]:
+    """One label for several: ``a:b``."""
+    return pd.Index([":".join(map(str, key)) for key in keys], name=name)
 
 
 def _one_column(columns: Array, formula: Formula) -> Array:
@@ -168,42 +215,3 @@ def _one_column(columns: Array, formula: Formula) -> Array:
             "numeric variable"
         )
     return columns[:, 0]
-
-
-def _check_estimable(design: MixedDesign) -> None:
-    """Report every reason why variances cannot be told apart in these rows."""
-    faults = Faults()
-    counts = np.bincount(design.codes, minlength=design.n_groups)
-    where = f"group {design.group!r}"
-    n, J, q = design.n, design.n_groups, max(design.blocks)
-    if np.ptp(design.y) == 0:
-        faults.add(
-            f"the response is constant: all {n} values are {design.y[0]:g}",
-            f"column {design.formula.response!r}",
-            "there is no variance to model",
-        )
-    if J == 1:
-        faults.add(
-            f"there is one group only, {str(design.levels[0])!r}", where,
-            "a variance between groups needs several; fit a linear model instead",
-        )  # fmt: skip
-    elif counts.max() == 1:
-        faults.add(
-            f"each of the {J} groups has one row",
-            where,
-            "the variance between groups cannot be told from the residual variance",
-        )
-    elif q * J >= n:
-        faults.add(
-            f"{q} correlated random effects in each of {J} groups make {q * J}, but there are only "
-            f"{n} rows",
-            where,
-            "drop a random slope, or use more rows a group",
-        )
-    faults.raise_if_any(DesignError)
-    if J < 5:
-        warnings.warn(
-            f"only {J} groups: the variance of {design.group!r} is hardly identified",
-            FewGroups,
-            stacklevel=4,
-        )

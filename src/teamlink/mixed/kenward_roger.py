@@ -36,10 +36,11 @@ import numpy as np
 
 from teamlink.errors import FitError
 from teamlink.mixed.covariance import RandomStructure
+from teamlink.mixed.products import VarianceProducts
 from teamlink.moments.crossproducts import GroupRoots
-from teamlink.typing import Array
+from teamlink.typing import Array, Codes
 
-__all__ = ["KenwardRoger", "kenward_roger"]
+__all__ = ["KenwardRoger", "kenward_roger", "kenward_roger_crossed"]
 
 _ROUNDING = 1e-12
 """A difference of traces smaller than this share of them is rounding."""
@@ -136,6 +137,61 @@ def kenward_roger(
     Q[0, 0] += outside
     traces = K.reshape(size, -1) @ K.reshape(size, -1).T
     traces[0, 0] += roots.n - q * J
+    return _adjusted(P, Q, traces)
+
+
+def kenward_roger_crossed(
+    found: VarianceProducts,
+    place: tuple[Codes, Codes],
+    structure: RandomStructure,
+    Lambda: Array,
+    n: int,
+) -> KenwardRoger:
+    """The same where there are several grouping factors.
+
+    Parameters
+    ----------
+    found : traces and products of all elements of the covariances, one replicate
+    place : rows and columns of these elements along Lambda
+    structure : which of them are free
+    Lambda : (Q, Q) relative factors at the REML optimum
+    n : number of rows
+
+    Notes
+    -----
+    What concerns the residual variance follows from Euler's identity, ``V = sum_i s_i V_i``:
+    ``sum_i s_i P_i = -I``, ``sum_j s_j Q_ij = -P_i``,
+    ``sum_j s_j tr(V^-1 V_i V^-1 V_j) = tr(V^-1 V_i)`` and ``sum_i s_i tr(V^-1 V_i) = n``.
+    """
+    free = _free(place, structure)
+    rows, cols = place[0][free], place[1][free]
+    s = (Lambda @ Lambda.T)[rows, cols]
+    k, p = len(s), found.forms.shape[-1] - 1
+    P, Q = np.empty((k + 1, p, p)), np.empty((k + 1, k + 1, p, p))
+    traces = np.empty((k + 1, k + 1))
+    P[1:] = -found.forms[0][free, :p, :p]
+    P[0] = -np.eye(p) - np.tensordot(s, P[1:], axes=1)
+    Q[1:, 1:] = found.gram[0][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
+    Q[1:, 0] = -P[1:] - np.einsum("j,ijab->iab", s, Q[1:, 1:])
+    Q[0, 1:] = Q[1:, 0].transpose(0, 2, 1)
+    Q[0, 0] = -P[0] - np.tensordot(s, Q[0, 1:], axes=1)
+    own = found.blocks[0][rows, cols] * np.where(rows == cols, 1.0, 2.0)
+    traces[1:, 1:] = found.traces[0][np.ix_(free, free)]
+    traces[1:, 0] = traces[0, 1:] = own - traces[1:, 1:] @ s
+    traces[0, 0] = n - s @ own - s @ traces[0, 1:]
+    return _adjusted(P, Q, traces)
+
+
+def _free(place: tuple[Codes, Codes], structure: RandomStructure) -> Codes:
+    """Which of the elements are free."""
+    free = set(zip(structure.rows.tolist(), structure.cols.tolist(), strict=True))
+    each = zip(place[0].tolist(), place[1].tolist(), strict=True)
+    return np.array([i for i, pair in enumerate(each) if pair in free], dtype=np.intp)
+
+
+def _adjusted(P: Array, Q: Array, traces: Array) -> KenwardRoger:
+    """The quantities from P_i (k + 1, p, p), Q_ij (k + 1, k + 1, p, p) and the traces."""
+    size, p, _ = P.shape
     PP = P.reshape(size, -1) @ P.reshape(size, -1).T
     information = traces - 2 * np.einsum("ijaa->ij", Q) + PP
     W = _inverse(information, np.diag(traces), P)

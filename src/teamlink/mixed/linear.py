@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy as np
 from teamlink.errors import FitError, NotConverged, OptionError, RankDeficient, check_option
 from teamlink.fitting.fit import single_thread, solve
 from teamlink.mixed.adjust import check_method, warn_of_boundary
+from teamlink.mixed.bind import bind
 from teamlink.mixed.design import design
-from teamlink.mixed.model import LinearMixed, bind
+from teamlink.mixed.membership import Membership
+from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.result import MixedFit
 from teamlink.typing import Table
 
@@ -25,6 +28,7 @@ def lmm(
     df: Literal["satterthwaite", "kenward-roger", "residual", "normal"] = "satterthwaite",
     weights: None = None,
     residual: None = None,
+    memberships: Mapping[str, Membership] | None = None,
 ) -> MixedFit:
     """Fit a linear mixed model, such as students in schools.
 
@@ -45,6 +49,9 @@ def lmm(
         covariance, under REML only; see `small_sample`), n - p, or infinite.
     weights, residual : None
         Precision weights and residual structures are not fitted yet; anything else raises.
+    memberships : mapping, optional
+        Grouping name in the formula to the groups of each row of `data`, where a row belongs to
+        several with weights; made by `membership` or `cumulative_membership`.
 
     Returns
     -------
@@ -103,7 +110,7 @@ def lmm(
     if residual is not None:
         raise OptionError("residual: not fitted yet; this version takes residual=None only")
     with single_thread().limit(limits=1):
-        model = bind(design(formula, data), reml, df)
+        model = bind(design(formula, data, memberships), reml, df)
         _warn_of_aliased(model)
         return _fit(model)
 

@@ -1,4 +1,4 @@
-"""The linear mixed model with one grouping factor, bound to its cross-products.
+"""The linear mixed model, bound to its cross-products.
 
 The engine works in a basis of its own (`teamlink.moments.standardize`, `RandomBasis`); what leaves
 this module is in the units of the data. Theta inside is that of the working basis; Lambda, sigma
@@ -8,43 +8,44 @@ and the estimates outside are those of the model as written.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import DesignError, FitError
-from teamlink.fitting.components import Components
+from teamlink.errors import DesignError
+from teamlink.fitting.components import Components, unique_names
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
-from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
-from teamlink.mixed.criterion import Criterion, Curvature, criterion, curvature, fixed_part
-from teamlink.mixed.design import MixedDesign
-from teamlink.mixed.kenward_roger import KenwardRoger, kenward_roger
+from teamlink.mixed.components import components, places
+from teamlink.mixed.covariance import RandomBasis, RandomStructure
+from teamlink.mixed.criterion import (
+    Criterion,
+    Curvature,
+    criterion,
+    curvature,
+    fixed_part,
+    products,
+)
+from teamlink.mixed.design import MixedDesign, sole_factor
+from teamlink.mixed.draws import resample, simulate
+from teamlink.mixed.kenward_roger import (
+    KenwardRoger,
+    kenward_roger,
+    kenward_roger_crossed,
+)
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
 from teamlink.mixed.pin import pinned_component, reach, without_column
-from teamlink.mixed.ranef import random_effects
-from teamlink.mixed.resample import estimable, reflated, reweighted
+from teamlink.mixed.resample import estimable, reweighted
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
-from teamlink.moments.crossproducts import CrossProducts, GroupRoots, group_roots
-from teamlink.moments.memory import accumulate, recompute_within, within_by_group
-from teamlink.moments.standardize import (
-    FixedBasis,
-    ResponseBasis,
-    centred_columns,
-    centred_responses,
-    fitted_responses,
-    orthonormal_columns,
-)
+from teamlink.moments.crossproducts import GroupRoots
+from teamlink.moments.memory import within_by_group
+from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["LinearMixed", "bind"]
-
-_LITTLE = 1e-4
-"""Where a sum of squares is a smaller share of what it is a difference of, digits get lost."""
+__all__ = ["LinearMixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,8 @@ class LinearMixed:
         Where a search for other weights has an `origin`, it takes the place of the moments.
         """
         even = np.broadcast_to(
-            even_factor(self.roots), (self.roots.responses, *2 * (self.structure.q,))
+            even_factor(self.roots, self.structure),
+            (self.roots.responses, *2 * (self.structure.q,)),
         )
         if self.origin is not None:
             first = np.repeat(self.structure.factor(self.origin)[None], len(even), axis=0)
@@ -164,7 +166,7 @@ class LinearMixed:
         return singular(self.structure.factor(theta), self.structure)
 
     def relative_factor(self, theta: Array) -> Array:
-        """Lambda (A, q, q) of the random effects as written, from working theta (A, k)."""
+        """Lambda (A, Q, Q) of the random effects as written, from working theta (A, k)."""
         return self.structure.canonical(self.random.T @ self.structure.factor(theta))
 
     def sigma2(self, theta: Array) -> Array:
@@ -207,9 +209,19 @@ class LinearMixed:
         the identity, to the coefficients of the model.
         """
         whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
+        back = self.fixed.K @ whitening.T
         Lambda = self.structure.factor(theta)[0]
-        found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
-        return found, self.fixed.K @ whitening.T
+        if self.roots.upper is None:
+            found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
+            return found, back
+        upper = point.upper if len(point.deviance) == 1 else None
+        if upper is None:
+            point = self.evaluate(theta, np.array([i]))
+            upper = point.upper
+        assert upper is not None
+        crossed = products(upper, point)
+        n = self.roots.n
+        return kenward_roger_crossed(crossed, upper.units, self.structure, Lambda, n), back
 
     def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
         """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""
@@ -234,7 +246,7 @@ class LinearMixed:
         if not np.isfinite(Y).all():
             columns = np.flatnonzero(~np.isfinite(Y).all(axis=0))
             raise DesignError(f"responses {columns[:5].tolist()} hold missing or infinite values")
-        return bind(self.design, self.reml, self.df_method, Y, (self.fixed, self.random))
+        return _bound(self.design, self.reml, self.df_method, Y, (self.fixed, self.random))
 
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
@@ -255,45 +267,23 @@ class LinearMixed:
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
     ) -> Array:
         """Responses (rows, n) drawn at theta (k,): of new groups, or of the same ones again."""
-        design = self.design
-        sigma = float(np.sqrt(self.sigma2(theta[None])[0]))
-        J, q = design.n_groups, design.Z.shape[1]
-        effects = q * J if groups == "new" else 0
-        # One replicate after the other, so that more replicates leave the first ones as they were.
-        draws = rng.standard_normal((n, effects + design.n))
-        y = self._expected(theta, groups)[:, None] + sigma * draws[:, effects:].T
-        if groups == "new":
-            Lambda = self.relative_factor(theta[None])[0]
-            self._add_effects(y, sigma * Lambda @ draws[:, :effects].reshape(n, q, J))
-        return y
+        return simulate(self, theta, n, rng, groups)
 
     def resample(self, theta: Array, n: int, rng: np.random.Generator) -> Array:
         """Responses (rows, n) from reflated effects and residuals, drawn with replacement."""
-        design = self.design
-        effects = random_effects(self, theta)
-        U = reflated(effects.values, effects.marginal)
-        rest = design.y - self._expected(theta, "same")
-        rest = rest - rest.mean()
-        rest *= np.sqrt(self.sigma2(theta[None])[0] / np.mean(rest**2))
-        J = design.n_groups
-        draws = rng.random((n, J + design.n))
-        chosen = (draws[:, :J] * J).astype(np.intp)
-        y = np.repeat(self._expected(theta, "new")[:, None], n, axis=1)
-        y += rest[(draws[:, J:].T * design.n).astype(np.intp)]
-        self._add_effects(y, U[chosen].transpose(0, 2, 1))
-        return y
+        return resample(self, theta, n, rng)
 
     @property
     def n_groups(self) -> int:
         """Number of groups J, as clusters to resample."""
-        return self.design.n_groups
+        return sole_factor(self.design, "clusters").n_groups
 
     def within_groups(self) -> Array:
         """(J, m, m) each group's cross-products of [X y] that Z_j leaves over, working basis."""
-        design = self.design
-        Z = self.random.columns(design.Z)
+        design, factor = self.design, sole_factor(self.design, "clusters")
+        Z, Y = self.random.columns(factor.Z), design.y[:, None]
         return within_by_group(
-            self.roots, design.X, design.y[:, None], Z, design.codes, self.fixed, self.response
+            self.roots, design.X, Y, Z, factor.only_codes, self.fixed, self.response
         )
 
     def estimable(self, weights: Array) -> Mask:
@@ -306,54 +296,31 @@ class LinearMixed:
 
     def components(self, theta: Array) -> Components:
         """Standard deviations and correlations at theta (R, k), in the order of `varcorr`."""
-        Lambda = self.relative_factor(theta)
-        sigma2 = self.sigma2(theta)
-        covariance = sigma2[:, None, None] * (Lambda @ Lambda.transpose(0, 2, 1))
-        sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        names, group = self.design.z_names, self.design.group
-        terms: list[str] = []
-        values: list[Array] = []
-        for block in self.structure.slices:
-            each = range(block.start, block.stop)
-            terms += [f"sd__{names[i]}" for i in each]
-            values += [sd[:, i] for i in each]
-            for i, j in combinations(each, 2):
-                size = sd[:, i] * sd[:, j]
-                alive = size > 0
-                r = covariance[:, i, j] / np.where(alive, size, 1.0)
-                terms.append(f"cor__{names[i]}.{names[j]}")
-                values.append(np.where(alive, r, np.nan))
-        return Components(
-            (*[group] * len(terms), "Residual"),
-            (*terms, "sd__Observation"),
-            np.stack([*values, np.sqrt(sigma2)], axis=1),
-        )
+        Lambda, sigma2 = self.relative_factor(theta), self.sigma2(theta)
+        return components(self.design.effects, self.structure, Lambda, sigma2)
 
     def maximum_likelihood(self) -> LinearMixed:
         """The same model by maximum likelihood."""
-        basis = (self.fixed, self.random)
-        return bind(self.design, False, "normal", None, basis)
+        return _bound(self.design, False, "normal", None, (self.fixed, self.random))
 
     def reach(self, term: str, theta: Array) -> Reach:
         """The range of a coefficient or component at theta (k,); see `Reach`."""
         if term in self.names:
             said = self.estimates(theta[None])
             k = self.names.index(term)
-            return reach(term, float(said.values[0, k]), float(said.std_error[0, k]), self)
+            return reach(float(said.values[0, k]), float(said.std_error[0, k]), None, self)
         parts = self.components(theta[None])
-        value = float(parts.values[0, parts.terms.index(term)])
+        value = float(parts.values[0, parts.keys.index(term)])
         sigma = float(parts.values[0, -1])
-        scale = self.random.scale[self._place(term)[0]] if self._place(term) else 1.0
-        return reach(term, value, sigma / scale / np.sqrt(self.roots.n), self)
+        place = self._place(term)
+        scale = self.random.scale[place[0]] if place else 1.0
+        return reach(value, sigma / scale / np.sqrt(self.roots.n), place, self)
 
     def _place(self, term: str) -> tuple[int, ...]:
         """Which random effects a component is of: none, one, or two."""
-        names = self.design.z_names
-        single = {f"sd__{name}": (i,) for i, name in enumerate(names)}
-        pairs = {
-            f"cor__{names[i]}.{names[j]}": (i, j) for i, j in combinations(range(len(names)), 2)
-        }
-        return {**single, **pairs}.get(term, ())
+        where = places(self.design.effects, self.structure)
+        names = unique_names(*zip(*where, strict=True))
+        return dict(zip(names, where.values(), strict=True))[term]
 
     def pin(self, term: str, values: Array, theta: Array) -> Model:
         """The model with a parameter held at each of values (R,); by maximum likelihood only."""
@@ -363,108 +330,17 @@ class LinearMixed:
         X, names = without_column(self, k)
         design = replace(self.design, X=X, fixed=replace(self.design.fixed, names=names))
         Y = self.design.y[:, None] - self.fixed_columns[:, k : k + 1] * values
-        return replace(bind(design, False, "normal", Y), origin=theta)
-
-    def _expected(self, theta: Array, groups: Groups) -> Array:
-        """(rows,) expectation of the response, given the random effects of "same" groups."""
-        mean: Array = self.fixed_columns @ self.estimates(theta[None]).values[0]
-        if groups == "same":
-            mean = mean + (
-                self.design.Z * random_effects(self, theta).values[self.design.codes]
-            ).sum(axis=1)
-        return mean
-
-    def _add_effects(self, y: Array, b: Array) -> None:
-        """Add random effects b (n, q, J) to responses y (rows, n), in place."""
-        for a in range(b.shape[1]):
-            y += self.design.Z[:, a : a + 1] * b[:, a, :].T[self.design.codes]
+        return replace(_bound(design, False, "normal", Y), origin=theta)
 
 
-def bind(
+def _bound(
     design: MixedDesign,
     reml: bool,
     df_method: str,
-    Y: Array | None = None,
+    Y: Array | None,
     basis: tuple[FixedBasis, RandomBasis] | None = None,
 ) -> LinearMixed:
-    """Bind a design to its cross-products.
+    # `bind` makes the models of this module, so it cannot be imported before they are defined.
+    from teamlink.mixed.bind import bind
 
-    Parameters
-    ----------
-    design : MixedDesign
-    reml, df_method : as in `LinearMixed`
-    Y : (n, R) responses; the design's own when None
-    basis : the working basis of the design, where it is known already
-    """
-    structure = RandomStructure.of_blocks(design.blocks)
-    Y = design.y[:, None] if Y is None else Y
-    centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
-    random = random_basis(design.Z, structure, design.z_intercepts) if basis is None else basis[1]
-    Z = random.columns(design.Z)
-
-    def sums(fixed: FixedBasis, response: ResponseBasis) -> CrossProducts:
-        return accumulate(design.X, Y, Z, design.codes, design.n_groups, fixed, response)
-
-    def reduced(products: CrossProducts) -> GroupRoots:
-        roots = group_roots(products)
-        if (roots.Wyy < _LITTLE * products.yty).any():
-            return recompute_within(roots, design.X, Y, Z, design.codes, fixed, response)
-        return roots
-
-    plain = centred_responses(Y, centred)
-    products = sums(centred, plain)
-    fixed = centred
-    if basis is None:
-        fixed, sound = orthonormal_columns(design.X, centred, products.XtX)
-        if sound and fixed.rotation is not None:
-            products = products.rotated(fixed.kept, fixed.rotation)
-        else:
-            plain = centred_responses(Y, fixed)
-            products = sums(fixed, plain)
-        _check_rows(design, fixed)
-    response, share = fitted_responses(products, plain, design.n)
-    if (share > _LITTLE).all():
-        products = products.residuals(response.offset, response.scale)
-    else:
-        products = sums(fixed, response)
-    roots = reduced(products)
-    if (_within_residual(roots)[0] < _LITTLE * roots.Wyy).any():
-        # Least squares is far off within groups (no intercept, a far mean): take that fit instead.
-        wide = np.repeat(1e3 * even_factor(roots)[None], roots.responses, axis=0)
-        response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
-        roots = reduced(sums(fixed, response))
-    _check_residual(design, roots)
-    return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
-
-
-def _check_rows(design: MixedDesign, fixed: FixedBasis) -> None:
-    """Raise where the fixed effects alone can reproduce any response."""
-    if fixed.kept.size >= design.n:
-        raise DesignError(
-            f"{fixed.kept.size} independent fixed effects, but only {design.n} rows; drop terms"
-        )
-
-
-def _check_residual(design: MixedDesign, roots: GroupRoots) -> None:
-    """Raise where X and Z together leave nothing of a response; its likelihood has no maximum."""
-    rest, freedom = _within_residual(roots)
-    # In the working basis the sum of squares is n; rounding leaves 1e-30 of it. Where X and Z span
-    # all rows nothing is left either, but that says nothing about the response.
-    exact = np.flatnonzero((rest < 1e-22 * roots.n) & (freedom > 0))
-    if exact.size:
-        which = "" if roots.responses == 1 else f" (replicates {exact[:5].tolist()})"
-        raise FitError(
-            f"the fixed effects and the groups reproduce {design.formula.response!r} exactly"
-            f"{which}: there is no residual variance to estimate (is the response a function of a "
-            "predictor, or constant within groups?)"
-        )
-
-
-def _within_residual(roots: GroupRoots) -> tuple[Array, int]:
-    """Residual sum of squares (R,) of each response on X and all of Z, and its degrees of freedom.
-
-    It is what the model leaves unexplained as Sigma grows large.
-    """
-    explained, _, rank, _ = np.linalg.lstsq(roots.WXX, roots.WXy.T, rcond=1e-10)
-    rest: Array = roots.Wyy - np.einsum("rp,pr->r", roots.WXy, explained)
-    return rest, roots.n - roots.rank - int(rank)
+    return bind(design, reml, df_method, Y, basis)

@@ -6,6 +6,7 @@ import numpy as np
 
 from teamlink.mixed.covariance import RandomStructure
 from teamlink.mixed.design import MixedDesign
+from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
 __all__ = ["why_incomparable", "why_not_nested"]
@@ -41,13 +42,23 @@ def why_not_nested(
     """Why the smaller model is no special case of the larger; None where it is one."""
     if not _spans(X_large, X_small):
         return "the fixed effects of the smaller are not among those of the larger"
-    if not np.array_equal(small.codes, large.codes):
-        return "they group the rows differently"
-    blocks = [large.Z[:, b] for b in RandomStructure.of_blocks(large.blocks).slices]
-    for block in RandomStructure.of_blocks(small.blocks).slices:
-        if not any(_spans(columns, small.Z[:, block]) for columns in blocks):
+    for factor in small.factors:
+        alike = [other for other in large.factors if same_groups(factor, other)]
+        if not alike:
+            return (
+                "they group the rows differently"
+                if len(small.factors) == len(large.factors) == 1
+                else f"the larger has no factor that groups the rows as {factor.name!r} does"
+            )
+        columns = _blocks(alike[0])
+        if not all(any(_spans(wide, block) for wide in columns) for block in _blocks(factor)):
             return "the random effects of the smaller are not among those of the larger"
     return None
+
+
+def _blocks(factor: Factor) -> list[Array]:
+    """The columns of Z in each covariance block."""
+    return [factor.Z[:, b] for b in RandomStructure.of_factors([factor.blocks]).slices]
 
 
 def _same_columns(one: Array, two: Array) -> bool:

@@ -65,7 +65,9 @@ class PinnedComponent:
     def starts(self) -> Array:
         """The model's own optimum, and even reliability: (2, R, k)."""
         own = self.model.structure.factor(self.theta)
-        return self._coordinates(np.stack([own, even_factor(self.model.roots)]))
+        return self._coordinates(
+            np.stack([own, even_factor(self.model.roots, self.model.structure)])
+        )
 
     def further_starts(self) -> Array:
         """Points spread widely, (T, R, k)."""
@@ -119,18 +121,18 @@ class PinnedComponent:
         value = point.deviance + n * (rho / n - 1 - np.log(rho / n))
         value = value + 2 * n * np.log(self.model.response.scale)
         slopes = curvature(replace(point, nu=rho), False)
-        weight = slopes.weight.copy()
-        weight[:, -1, -1] = 0.0
-        slopes = replace(slopes, weight=weight)
         half = W @ factor[:, None].transpose(0, 1, 3, 2)
         D = half + half.transpose(0, 1, 3, 2)
         gradient = np.einsum("aij,akij->ak", slopes.score, D)
         bend = np.einsum("aij,akil,amjl->akm", slopes.score, W, W)
-        hessian = slopes.second(D, D) + 2 * bend
+        g = slopes.along(D)[:, :, -1, -1]
+        # Sigma is not profiled here: its part of the second derivative is taken back.
+        hessian = (
+            slopes.second(D, D) + rho[:, None, None] * g[:, :, None] * g[:, None, :] + 2 * bend
+        )
         each = np.arange(self.logs)
         hessian[:, each, each] += gradient[:, : self.logs]
         if self.tau is None:
-            g = np.einsum("aij,akij->ak", slopes.cross[:, -1, :, -1, :], D)
             hessian[:, -1, -1] -= gradient[:, -1]
             hessian[:, -1, :] += 2 * rho[:, None] * g
             hessian[:, :, -1] += 2 * rho[:, None] * g
@@ -205,13 +207,23 @@ def without_column(model: LinearMixed, k: int) -> tuple[Array, tuple[str, ...]]:
     return np.delete(model.fixed_columns, k, axis=1), names[:k] + names[k + 1 :]
 
 
-def reach(term: str, estimate: float, std_error: float, model: LinearMixed) -> Reach:
-    """Where a parameter may lie, and a step in which its deviance changes by a few units."""
-    if term == "sd__Observation":
+def reach(
+    estimate: float, std_error: float, place: tuple[int, ...] | None, model: LinearMixed
+) -> Reach:
+    """Where a parameter may lie, and a step in which its deviance changes by a few units.
+
+    Parameters
+    ----------
+    estimate, std_error : of the parameter
+    place : None for a coefficient, else as in `pinned_component`
+    model : LinearMixed
+    """
+    if place is None:
+        return Reach(-np.inf, np.inf, False, 2 * std_error)
+    if not place:
         return Reach(0.0, np.inf, False, 2 * estimate / np.sqrt(2 * model.roots.n))
-    J = model.design.n_groups
-    if term.startswith("cor__"):
+    sizes = [factor.n_groups for factor in model.design.factors for _ in range(factor.q)]
+    J = sizes[place[0]]
+    if len(place) == 2:
         return Reach(-1.0, 1.0, True, float(np.clip(1 / np.sqrt(J), 0.01, 0.3)))
-    if term.startswith("sd__"):
-        return Reach(0.0, np.inf, True, max(2 * estimate / np.sqrt(2 * J), std_error))
-    return Reach(-np.inf, np.inf, False, 2 * std_error)
+    return Reach(0.0, np.inf, True, max(2 * estimate / np.sqrt(2 * J), std_error))

@@ -83,17 +83,20 @@ def summarize(fit: MixedFit, level: float) -> Summary:
 def _random_table(fit: MixedFit) -> SummaryTable:
     covariance = fit.sigma**2 * fit.Lambda @ fit.Lambda.T
     sd = np.sqrt(np.diag(covariance))
-    names, group = fit.model.design.z_names, fit.model.design.group
+    effects = fit.model.design.effects
     rows: list[tuple[str, ...]] = []
     width = max(fit.model.structure.blocks) - 1
+    shown = ""
     for block in fit.model.structure.slices:
         for i in range(block.start, block.stop):
             r = [
                 f"{covariance[i, j] / (sd[i] * sd[j]):.3f}" if sd[i] * sd[j] > 0 else "-"
                 for j in range(block.start, i)
             ]
-            label = group if i == 0 else ""
-            cells = (label, names[i], number(covariance[i, i]), number(sd[i]), *r)
+            group, name = effects[i]
+            label = "" if group == shown else group
+            cells = (label, name, number(covariance[i, i]), number(sd[i]), *r)
+            shown = group
             rows.append(cells + ("",) * (4 + width - len(cells)))
     rows.append(("Residual", "", number(fit.sigma**2), number(fit.sigma), *[""] * width))
     correlation = ("Corr",) + ("",) * (width - 1) if width else ()

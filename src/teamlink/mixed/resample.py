@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from teamlink.mixed.design import sole_factor
 from teamlink.moments.crossproducts import GroupWeights
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes, Mask
 
 if TYPE_CHECKING:
     from teamlink.mixed.model import LinearMixed
@@ -48,7 +49,7 @@ def reweighted(model: LinearMixed, W: Array, theta: Array) -> LinearMixed:
     J, m, _ = within.shape
     total = (W @ within.reshape(J, m * m)).reshape(-1, m, m)
     p = m - 1
-    counts = np.bincount(model.design.codes, minlength=J).astype(float)
+    counts = _sizes(model, J).astype(float)
     roots = replace(
         model.roots,
         WXX=total[:, :p, :p], WXy=total[:, p, :p], Wyy=total[:, p, p],
@@ -68,7 +69,7 @@ def estimable(model: LinearMixed, W: Array) -> Mask:
     gram = within + np.einsum("xaj,zaj->jxz", CX, CX)
     J, p, _ = gram.shape
     weighted = (W @ gram.reshape(J, p * p)).reshape(-1, p, p)
-    counts = np.bincount(model.design.codes, minlength=J)
+    counts = _sizes(model, J)
     rows, groups = W @ counts, W.sum(axis=1)
     enough: Mask = ((W > 0).sum(axis=1) > 1) & ((W > 0) @ (counts > 1).astype(float) > 0)
     enough &= rows > p
@@ -77,6 +78,11 @@ def estimable(model: LinearMixed, W: Array) -> Mask:
         spread = np.linalg.eigvalsh(weighted)
         enough &= spread[:, 0] > _RANK * np.maximum(spread[:, -1], 1e-300)
     return enough
+
+
+def _sizes(model: LinearMixed, J: int) -> Codes:
+    """(J,) rows of each group."""
+    return np.bincount(sole_factor(model.design, "clusters").only_codes, minlength=J)
 
 
 def reflated(values: Array, covariance: Array) -> Array:

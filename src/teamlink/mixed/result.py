@@ -15,6 +15,8 @@ import pandas as pd
 
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
+from teamlink.mixed.components import varcorr
+from teamlink.mixed.membership import Membership
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.predict import Interval, Level, fitted_values, predict
 from teamlink.mixed.present import summarize, tidy
@@ -44,7 +46,7 @@ class MixedFit(Fit):
     @property
     def ngroups(self) -> dict[str, int]:
         """Number of groups of each grouping factor."""
-        return {self.model.design.group: self.model.design.n_groups}
+        return {factor.name: factor.n_groups for factor in self.model.design.factors}
 
     @property
     def dropped(self) -> Mapping[str, int]:
@@ -64,7 +66,7 @@ class MixedFit(Fit):
 
     @cached_property
     def Lambda(self) -> Array:
-        """(q, q) relative factor: the random effects' covariance is sigma^2 Lambda Lambda'."""
+        """(Q, Q) relative factor: the random effects' covariance is sigma^2 Lambda Lambda'."""
         factor: Array = self.model.relative_factor(self.working_theta[None])[0]
         return factor
 
@@ -76,24 +78,12 @@ class MixedFit(Fit):
     @property
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances: ``group, term1, term2, vcov, sdcor``; residual last."""
-        covariance = self.sigma**2 * self.Lambda @ self.Lambda.T
-        sd = np.sqrt(np.diag(covariance))
-        names, group = self.model.design.z_names, self.model.design.group
-        rows: list[tuple[str, str | None, str | None, float, float]] = []
-        for block in self.model.structure.slices:
-            each = range(block.start, block.stop)
-            rows += [(group, names[i], None, covariance[i, i], sd[i]) for i in each]
-            for i in each:
-                for j in range(i + 1, block.stop):
-                    size = sd[i] * sd[j]
-                    r = covariance[i, j] / size if size > 0 else np.nan
-                    rows.append((group, names[i], names[j], covariance[i, j], r))
-        rows.append(("Residual", None, None, self.sigma**2, self.sigma))
-        return pd.DataFrame(rows, columns=["group", "term1", "term2", "vcov", "sdcor"])
+        model = self.model
+        return varcorr(model.design.effects, model.structure, self.Lambda, self.sigma)
 
     @cached_property
-    def random_effects(self) -> RandomEffects:
-        """Conditional means and covariances of the random effects, as arrays."""
+    def random_effects(self) -> tuple[RandomEffects, ...]:
+        """Conditional means and covariances of each factor's random effects, as arrays."""
         return random_effects(self.model, self.working_theta)
 
     def ranef(self) -> dict[str, pd.DataFrame]:
@@ -106,12 +96,14 @@ class MixedFit(Fit):
             ``<term>_se``: the conditional standard deviation given the fixed effects and the
             variances, as lme4's ``condVar``.
         """
-        effects, design = self.random_effects, self.model.design
-        se = np.sqrt(np.diagonal(effects.covariance, axis1=1, axis2=2))
-        columns: dict[str, Array] = {}
-        for k, name in enumerate(design.z_names):
-            columns[name], columns[f"{name}_se"] = effects.values[:, k], se[:, k]
-        return {design.group: pd.DataFrame(columns, index=design.levels)}
+        found: dict[str, pd.DataFrame] = {}
+        for factor, effects in zip(self.model.design.factors, self.random_effects, strict=True):
+            se = np.sqrt(np.diagonal(effects.covariance, axis1=1, axis2=2))
+            columns: dict[str, Array] = {}
+            for k, name in enumerate(factor.names):
+                columns[name], columns[f"{name}_se"] = effects.values[:, k], se[:, k]
+            found[factor.name] = pd.DataFrame(columns, index=factor.levels)
+        return found
 
     @cached_property
     def fittedvalues(self) -> pd.Series[Any]:
@@ -133,6 +125,7 @@ class MixedFit(Fit):
         level: Level = "group",
         interval: Interval | None = None,
         coverage: float = 0.95,
+        memberships: Mapping[str, Membership] | None = None,
     ) -> pd.Series[Any] | pd.DataFrame:
         """Predict at the level of groups or of the population.
 
@@ -141,19 +134,23 @@ class MixedFit(Fit):
         newdata : table, optional
             New rows; those of the fit when None. A group that the fit has not seen gets a
             random effect of zero, its uncertainty that of a new draw.
-        level : {"group", "population"}
-            With the group's random effects, or without any.
+        level : {"group", "population"}, a grouping factor, or several
+            With the random effects of every factor, without any, or with those of the factors
+            named: ``"school"``, ``("school", "child")``. A factor that is itself called "group"
+            is named as ``("group",)``.
         interval : {"confidence", "prediction"}, optional
             For the expected value, or for a single new response.
         coverage : float
             Of the interval.
+        memberships : mapping, optional
+            With new rows: for each multiple-membership factor, by name, the groups of each row.
 
         Returns
         -------
         Series or DataFrame
             Predictions; with an interval the columns ``prediction, conf_low, conf_high``.
         """
-        return predict(self, newdata, level, interval, coverage)
+        return predict(self, newdata, level, interval, coverage, memberships)
 
     def tidy(self, level: float = 0.95) -> pd.DataFrame:
         """All parameters in one table, in broom's columns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,21 @@ from teamlink.typing import Mask, Table
 __all__ = ["usable_rows"]
 
 
-def usable_rows(formula: Formula, data: Table) -> tuple[pd.DataFrame, dict[str, int]]:
+def usable_rows(
+    formula: Formula, data: Table, elsewhere: Collection[str] = ()
+) -> tuple[pd.DataFrame, Mask, dict[str, int]]:
     """Take the columns of a formula from a table, and the rows that are complete in them.
 
     Parameters
     ----------
     formula : Formula
     data : any table
+    elsewhere : variables of the formula that are no columns of the table
 
     Returns
     -------
     frame : the complete rows
+    kept : (rows of the table,) which these are
     dropped : how many rows were left out, by the variable that is missing first
 
     Raises
@@ -40,17 +45,17 @@ def usable_rows(formula: Formula, data: Table) -> tuple[pd.DataFrame, dict[str, 
     -----
     DroppedRows
     """
-    frame = as_frame(data, formula.variables)
+    frame = as_frame(data, [name for name in formula.variables if name not in elsewhere])
     columns = {str(name): series for name, series in frame.items()}
     doubtful = [name for name, series in columns.items() if not _sound(series)]
     response = columns.get(formula.response)
     if doubtful or not len(frame) or (response is not None and not _plain(response, "iuf")):
         _validate(formula, frame, doubtful)
-    frame, dropped = _complete(frame, doubtful)
+    frame, kept, dropped = _complete(frame, doubtful)
     objects = [name for name in columns if _numbers_as_objects(columns[name], formula)]
     if objects:
         frame = frame.assign(**{name: numbers(frame, name) for name in objects})
-    return frame, dropped
+    return frame, kept, dropped
 
 
 def _plain(series: pd.Series[Any], kinds: str) -> bool:
@@ -81,7 +86,9 @@ def _validate(formula: Formula, frame: pd.DataFrame, doubtful: list[str]) -> Non
     validate(frame, numeric=list(dict.fromkeys(numeric)), groups=others)
 
 
-def _complete(frame: pd.DataFrame, doubtful: list[str]) -> tuple[pd.DataFrame, dict[str, int]]:
+def _complete(
+    frame: pd.DataFrame, doubtful: list[str]
+) -> tuple[pd.DataFrame, Mask, dict[str, int]]:
     """Leave out rows with missing values; say how many, and because of which variable first."""
     gone: Mask = np.zeros(len(frame), dtype=np.bool_)
     dropped: dict[str, int] = {}
@@ -92,7 +99,7 @@ def _complete(frame: pd.DataFrame, doubtful: list[str]) -> tuple[pd.DataFrame, d
             dropped[name] = fresh
         gone |= missing
     if not dropped:
-        return frame, dropped
+        return frame, ~gone, dropped
     if gone.all():
         raise DesignError(
             f"no row is complete in {', '.join(map(str, frame.columns))}; "
@@ -104,7 +111,7 @@ def _complete(frame: pd.DataFrame, doubtful: list[str]) -> tuple[pd.DataFrame, d
         DroppedRows,
         stacklevel=5,
     )
-    return frame.loc[~gone], dropped
+    return frame.loc[~gone], ~gone, dropped
 
 
 def _numbers_as_objects(series: pd.Series[Any], formula: Formula) -> bool:

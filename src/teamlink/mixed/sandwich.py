@@ -96,7 +96,7 @@ def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "C
     Raises
     ------
     OptionError
-        A kind that is not offered.
+        A kind that is not offered; a model with several grouping factors.
 
     Notes
     -----

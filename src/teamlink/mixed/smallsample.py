@@ -43,18 +43,15 @@ def satterthwaite(
     ----------
     contrasts : (c, p) rows l, on the working coefficients
     point, slopes : the criterion at the optimum and its derivatives, R replicates
-    directions : (R, k, q, q) symmetric derivative of Sigma in each element of theta
+    directions : (R, k, Q, Q) symmetric derivative of Sigma in each element of theta
     hessian : (R, k, k) of the profiled deviance in theta
 
     Returns
     -------
     (R, c)
     """
-    R, k, q, _ = directions.shape
-    m = slopes.cross.shape[1]
-    p = m - 1
-    flat = slopes.cross.transpose(0, 2, 4, 1, 3).reshape(R, q * q, m * m)
-    P = (directions.reshape(R, k, q * q) @ flat).reshape(R, k, m, m)
+    P = slopes.along(directions)
+    p = P.shape[-1] - 1
     rho = -P[:, :, p, p]
     whitened = np.linalg.inv(point.M_root[:, :p, :p]) @ contrasts.T  # (R, p, c)
     v = np.square(whitened).sum(axis=1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from teamlink.moments.upper import Upper
 from teamlink.typing import Array, Codes
 
 __all__ = ["CrossProducts", "GroupRoots", "GroupWeights", "group_roots", "project"]
@@ -115,6 +116,7 @@ class GroupRoots:
     rank : rank of the block-diagonal Z, summed over groups
     weights : how often each group counts, where not once; then R replicates share Cy (1, q, J),
         WXX is (R, p, p), WXy (R, p), Wyy (R,), all three weighted
+    upper : the other grouping factors, where there are several
     """
 
     n: int
@@ -126,6 +128,7 @@ class GroupRoots:
     Wyy: Array
     rank: int
     weights: GroupWeights | None = None
+    upper: Upper | None = None
 
     @property
     def responses(self) -> int:
@@ -159,7 +162,7 @@ class GroupRoots:
             return self
         return GroupRoots(
             self.n, self.S, self.CX, self.Cy[index], self.WXX, self.WXy[index], self.Wyy[index],
-            self.rank,
+            self.rank, upper=None if self.upper is None else self.upper.take(index),
         )  # fmt: skip
 
 

@@ -7,20 +7,24 @@ rows need not be sorted by group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array, hstack
 
 from teamlink.moments.crossproducts import CrossProducts, GroupRoots, project
 from teamlink.moments.standardize import FixedBasis, ResponseBasis
+from teamlink.moments.upper import Effects, Products
 from teamlink.typing import Array, Codes
 
-__all__ = ["CHUNK", "accumulate", "recompute_within", "within_by_group"]
+__all__ = ["CHUNK", "accumulate", "accumulate_upper", "recompute_within", "within_by_group"]
 
 CHUNK = 16_384
 """Rows worked on at a time: a chunk of a dozen columns stays in cache."""
+
+_SPARSE_CHUNK = 1_000_000
+"""The same for sparse products, which cost more to add up."""
 
 
 def accumulate(
@@ -74,6 +78,44 @@ def accumulate(
         Xty=total[:, p:].T,
         yty=yty,
     )
+
+
+def accumulate_upper(
+    X: Array,
+    Y: Array,
+    effects: Sequence[Effects],
+    eliminated: csr_array,
+    fixed: FixedBasis,
+    response: ResponseBasis,
+) -> Products:
+    """Form the cross-products of the upper factors' columns with everything.
+
+    Parameters
+    ----------
+    X, Y, fixed, response : as for `accumulate`
+    effects : the upper factors, in their own working basis
+    eliminated : (n, q * J) columns of the factor that is eliminated, effect-major
+
+    Returns
+    -------
+    Products
+    """
+    n = len(X)
+    columns = hstack([each.columns for each in effects], format="csr")
+    N, m = columns.shape[1], fixed.kept.size + Y.shape[1]
+    ZtZ, meeting = csr_array((N, N)), csr_array((N, eliminated.shape[1]))
+    ZtU = np.zeros((N, m))
+    chunk = max(_SPARSE_CHUNK, 2 * N)
+    for start in range(0, n, chunk):
+        rows = slice(start, start + chunk)
+        Z = columns if n <= chunk else columns[rows]
+        other = eliminated if n <= chunk else eliminated[rows]
+        Q = fixed.columns(X[rows])
+        across = csr_array(Z.T)
+        ZtU += across @ np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
+        ZtZ = ZtZ + across @ Z
+        meeting = meeting + across @ other
+    return Products(csr_array(ZtZ), csr_array(meeting), ZtU)
 
 
 def recompute_within(

@@ -38,18 +38,25 @@ _SCENARIOS = {"study": 0, "control 1": 1, "control 2": 2}
 
 
 def caterpillar(
-    effects: pd.DataFrame, term: str | None = None, level: float = 0.95, *, palette: Palette = PLAIN
+    effects: pd.DataFrame | Mapping[str, pd.DataFrame],
+    term: str | None = None,
+    level: float = 0.95,
+    *,
+    group: str | None = None,
+    palette: Palette = PLAIN,
 ) -> Figure:
     """Draw random effects in order of size, each with its interval.
 
     Parameters
     ----------
-    effects : pandas.DataFrame
-        One of `fit.ranef()`: a row a group, a column a term, and ``<term>_se``.
+    effects : pandas.DataFrame or mapping
+        `fit.ranef()`, or one of its frames: a row a group, a column a term, and ``<term>_se``.
     term : str, optional
         One term; all terms side by side when None, all in the order of the first.
     level : float
         Of the intervals: estimate +- z x standard error.
+    group : str, optional
+        The grouping factor, where `effects` holds several.
     palette : Palette
         Colours.
 
@@ -62,7 +69,7 @@ def caterpillar(
     DataError
         The frame has no such term, or no column with standard errors.
     OptionError
-        `level` is no share between 0 and 1.
+        `level` is no share between 0 and 1, or `group` is no factor of `effects`.
 
     Notes
     -----
@@ -78,6 +85,7 @@ def caterpillar(
     """
     if not 0 < level < 1:
         raise OptionError(f"level={level!r}: a confidence level lies between 0 and 1")
+    effects = _of_group(effects, group)
     terms = [str(c) for c in effects.columns if f"{c}_se" in effects.columns]
     if not terms:
         raise DataError(
@@ -106,6 +114,22 @@ def caterpillar(
         str(effects.index.name if effects.index.name is not None else "group"), color=palette.ink
     )
     return figure
+
+
+def _of_group(
+    effects: pd.DataFrame | Mapping[str, pd.DataFrame], group: str | None
+) -> pd.DataFrame:
+    """The frame of one grouping factor."""
+    if isinstance(effects, pd.DataFrame):
+        if group is not None:
+            raise OptionError("group: goes with all of fit.ranef(), not with one frame of it")
+        return effects
+    if group is None and len(effects) != 1:
+        raise OptionError(f"group: name one of the grouping factors {', '.join(effects)}")
+    name = next(iter(effects)) if group is None else group
+    if name not in effects:
+        raise OptionError(f"group: no grouping factor {name!r}; {nearest(name, effects)}")
+    return effects[name]
 
 
 def _intervals(ax: Axes, values: Array, half: Array, palette: Palette) -> None:

@@ -1,0 +1,132 @@
+"""Algebra on stacks of components: replicates first, then components, then rows and columns.
+
+A block-diagonal matrix that repeats one small block for every group of a factor is never written
+out: it acts on the columns of each slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import lapack, solve_triangular
+
+from teamlink.moments.upper import Slot, Stack
+from teamlink.typing import Array, Mask
+
+__all__ = [
+    "inverse",
+    "inverse_blocks",
+    "left",
+    "linear",
+    "minus_blocks",
+    "packed",
+    "roots",
+    "solve",
+    "times",
+]
+
+_SMALL = 40
+"""Up to this size a stack of inverses is faster than one factorisation after the other."""
+
+
+def linear(stack: Stack, elements: Array) -> Array:
+    """sum_j C_j' w_j C_j (R, K, s, s) from the elements (R, t, J) of symmetric w_j."""
+    R = len(elements)
+    K, s = stack.shape
+    result: Array = (stack.P @ elements.reshape(R, -1).T).T.reshape(R, K, s, s)
+    return result
+
+
+def packed(matrices: Array) -> Array:
+    """Elements (R, t, J) of the lower triangles of symmetric (R, q, q, J), by row."""
+    a, b = np.tril_indices(matrices.shape[1])
+    elements: Array = matrices[:, a, b]
+    return elements
+
+
+def times(A: Array, blocks: Array, slots: Sequence[Slot]) -> Array:
+    """A (R, K, x, s) times the block-diagonal matrix with blocks (R, Q, Q) on its last axis."""
+    out = np.empty(A.shape)
+    for slot in slots:
+        block = blocks[:, slot.place, slot.place]
+        q, g = block.shape[1], slot.groups
+        for b in range(q):
+            target = out[..., slot.first + b * g : slot.first + (b + 1) * g]
+            target[:] = A[..., slot.first : slot.first + g] * block[:, 0, b][:, None, None, None]
+            for a in range(1, q):
+                part = A[..., slot.first + a * g : slot.first + (a + 1) * g]
+                target += part * block[:, a, b][:, None, None, None]
+    return out
+
+
+def left(A: Array, blocks: Array, slots: Sequence[Slot]) -> Array:
+    """Block-diagonal matrix with blocks (R, Q, Q) times A (R, K, s, x)."""
+    product: Array = times(A.swapaxes(2, 3), blocks.swapaxes(1, 2), slots).swapaxes(2, 3)
+    return product
+
+
+def roots(Omega: Array) -> tuple[Array, Mask]:
+    """Lower Cholesky roots, and which replicates (R,) have none; those get identities."""
+    failed: Mask = np.zeros(len(Omega), dtype=np.bool_)
+    try:
+        return np.asarray(np.linalg.cholesky(Omega)), failed
+    except np.linalg.LinAlgError:
+        L = np.empty_like(Omega)
+        for i, matrix in enumerate(Omega):
+            try:
+                L[i] = np.linalg.cholesky(matrix)
+            except np.linalg.LinAlgError:
+                L[i], failed[i] = np.eye(Omega.shape[-1]), True
+        return L, failed
+
+
+def solve(L: Array, right: Array, transpose: bool = False) -> Array:
+    """L^-1 right, or L^-T right, for stacks (R, K, s, s) and (R, K, s, m)."""
+    if L.shape[-1] <= _SMALL:
+        half = np.linalg.inv(L)
+        small: Array = (half.swapaxes(2, 3) if transpose else half) @ right
+        return small
+    out = np.empty_like(right)
+    for r, k in np.ndindex(*L.shape[:2]):
+        out[r, k] = solve_triangular(
+            L[r, k], right[r, k], lower=True, trans=1 if transpose else 0, check_finite=False
+        )
+    return out
+
+
+def inverse(L: Array) -> Array:
+    """(L L')^-1 for a stack (R, K, s, s)."""
+    if L.shape[-1] <= _SMALL:
+        root = np.linalg.inv(L)
+        small: Array = root.swapaxes(2, 3) @ root
+        return small
+    out = np.empty_like(L)
+    for r, k in np.ndindex(*L.shape[:2]):
+        # The transpose of a C-ordered lower root is a Fortran-ordered upper one.
+        half, _ = lapack.dpotri(L[r, k].T, lower=0)
+        full = np.triu(half)
+        full += np.triu(half, 1).T
+        out[r, k] = full
+    return out
+
+
+def inverse_blocks(Lambda: Array, slots: Sequence[Slot]) -> Array:
+    """Inverse of every factor's block, (R, Q, Q)."""
+    out = np.zeros_like(Lambda)
+    for slot in slots:
+        out[:, slot.place, slot.place] = np.linalg.inv(Lambda[:, slot.place, slot.place])
+    return out
+
+
+def minus_blocks(right: Array, back: Array, slots: Sequence[Slot]) -> Array:
+    """Subtract Lambda^-1 from Omega^-1 Lambda^-1, in place."""
+    for slot in slots:
+        block = back[:, slot.place, slot.place]
+        g = slot.groups
+        each = np.arange(g)
+        for a in range(block.shape[1]):
+            for b in range(block.shape[1]):
+                rows, cols = slot.first + a * g + each, slot.first + b * g + each
+                right[:, :, rows, cols] -= block[:, a, b][:, None, None]
+    return right

@@ -1,0 +1,407 @@
+r"""What remains of several grouping factors once one of them is eliminated.
+
+One factor, usually that with the most groups, is eliminated group by group (`GroupRoots`). The
+effects of all others, the N *upper* columns ``Z_r``, are then correlated only where they meet in a
+group of the eliminated factor: the graph of these meetings falls apart into connected components,
+found in the data and not in the formula. Students in schools have one component a school; students
+who move between the schools of a district one a district; a fully crossed design has one in all.
+
+For a relative covariance ``Sigma`` of the eliminated factor, with ``Z_j = Q_j S_j'`` and
+``G_j = I + S_j' Sigma S_j``, the remaining factors see
+
+    Z_r'V^-1 Z_r = W + sum_j C_j' G_j^-1 C_j,        C_j = Q_j'Z_r,
+
+W being what each group leaves over. It is *linear* in the elements of ``G_j^-1``: one sparse matrix
+``P``, made once, maps all of them to the elements of all components, and its transpose carries
+derivatives back. Components are padded to a few common shapes and kept as dense stacks (K, s, s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.sparse import block_array, coo_array, csc_array, csr_array, hstack
+from scipy.sparse.csgraph import connected_components
+
+from teamlink.typing import Array, Codes
+
+__all__ = ["Effects", "Products", "Slot", "Stack", "Upper", "upper"]
+
+_ROUNDING = 1e-13
+"""Smaller shares of the diagonal in W are what rounding leaves of zero."""
+
+_FEW_SHAPES = 8
+"""Up to so many different shapes of component are kept as they are; more are rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The random effects of one factor, as columns over the rows of the data.
+
+    Attributes
+    ----------
+    place : where they stand along Lambda
+    columns : (n, groups * q) sparse, effect-major: column ``a * groups + g``
+    groups : number of groups
+    """
+
+    place: slice
+    columns: csr_array
+    groups: int
+
+    @property
+    def q(self) -> int:
+        """Effects a group."""
+        return int(self.place.stop - self.place.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where the effects of one factor stand within a component of a stack.
+
+    Attributes
+    ----------
+    place : their place along Lambda
+    first : first position
+    groups : groups of this factor in each component, padding included; effect-major
+    """
+
+    place: slice
+    first: int
+    groups: int
+
+    @property
+    def positions(self) -> slice:
+        """The positions within a component."""
+        return slice(self.first, self.first + (self.place.stop - self.place.start) * self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """K components of one shape, s columns each.
+
+    Attributes
+    ----------
+    columns : (K, s) which upper column each position holds; N where it is padding
+    slots : place of each factor
+    W : (K, s, s) Z_r'Z_r within the groups of the eliminated factor
+    P : (K * s * s, t * J) from the elements of G_j^-1 (lower triangle, element-major) to the rest
+    member : (K,) a group of the eliminated factor that belongs to each component
+    """
+
+    columns: Codes
+    slots: tuple[Slot, ...]
+    W: Array
+    P: csc_array
+    member: Codes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, s)."""
+        K, s = self.columns.shape
+        return int(K), int(s)
+
+
+@dataclass(frozen=True, slots=True)
+class Upper:
+    """Statistics of the upper factors.
+
+    Attributes
+    ----------
+    bottom : place of the eliminated factor along Lambda
+    size : N, number of upper columns
+    C : (N, q * J) sparse, transposed projections Q_j'Z_r; column ``a * J + j``
+    WX : (p, N) X'Z_r within groups
+    Wy : (R, N) y'Z_r within groups
+    stacks : the components
+    factors : each upper factor's place along Lambda and its number of groups
+    own : for each, the (q, q, groups) products Z'Z of every group
+    Zty : (R, N) y'Z_r
+    """
+
+    bottom: slice
+    size: int
+    C: csr_array
+    WX: Array
+    Wy: Array
+    stacks: tuple[Stack, ...]
+    factors: tuple[tuple[slice, int], ...]
+    own: tuple[Array, ...]
+    Zty: Array
+
+    @property
+    def first(self) -> Codes:
+        """The first column of each upper factor."""
+        sizes = [(place.stop - place.start) * groups for place, groups in self.factors]
+        return np.cumsum([0, *sizes])[:-1]
+
+    def take(self, index: Codes) -> Upper:
+        """The same with some of the responses, `index` integer (r,)."""
+        return replace(self, Wy=self.Wy[index], Zty=self.Zty[index])
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Cross-products of the upper columns that the rows are needed for.
+
+    Attributes
+    ----------
+    ZtZ : (N, N) sparse
+    meeting : (N, q * J) sparse Z_r'Z of the eliminated factor
+    ZtU : (N, p + R) products with [X y]
+    """
+
+    ZtZ: csr_array
+    meeting: csr_array
+    ZtU: Array
+
+
+def upper(
+    bottom: slice,
+    S: Array,
+    CU: Array,
+    effects: Sequence[Effects],
+    products: Products,
+    p: int,
+) -> Upper:
+    """Reduce the upper factors to what the likelihood needs.
+
+    Parameters
+    ----------
+    bottom : place of the eliminated factor along Lambda
+    S : (q, q, J) roots of the eliminated factor
+    CU : (p + R, q, J) its projections of [X y]
+    effects : the upper factors
+    products : their cross-products
+    p : number of fixed effects
+
+    Returns
+    -------
+    Upper
+    """
+    q, _, J = S.shape
+    N = products.ZtZ.shape[0]
+    C = csr_array(products.meeting @ _inverse_roots(S)) if J else products.meeting
+    within = products.ZtU.T - CU.reshape(len(CU), q * J) @ C.T
+    spread = products.ZtZ.diagonal()
+    sizes = np.sqrt(np.maximum(spread, 1e-300))
+    within[np.abs(within) < _ROUNDING * sizes * np.sqrt(float(products.ZtU.shape[1]))] = 0.0
+    stacks = _stacks(C, products, effects, q, J)
+    return Upper(
+        bottom=bottom, size=N, C=C, WX=within[:p], Wy=within[p:], stacks=stacks,
+        factors=tuple((each.place, each.groups) for each in effects),
+        own=_own_products(products.ZtZ, effects), Zty=np.ascontiguousarray(products.ZtU[:, p:].T),
+    )  # fmt: skip
+
+
+def _own_products(ZtZ: csr_array, effects: Sequence[Effects]) -> tuple[Array, ...]:
+    """Each factor's Z'Z within its own groups, (q, q, groups)."""
+    found, first = [], 0
+    for each in effects:
+        size = each.q * each.groups
+        mine = coo_array(ZtZ[first : first + size, first : first + size])
+        same = mine.row % each.groups == mine.col % each.groups
+        own = np.zeros((each.q, each.q, each.groups))
+        row, col = mine.row[same], mine.col[same]
+        own[row // each.groups, col // each.groups, row % each.groups] = mine.data[same]
+        found.append(own)
+        first += size
+    return tuple(found)
+
+
+def _inverse_roots(S: Array) -> csr_array:
+    """Sparse (q * J, q * J) that carries products with Z_j to products with Q_j, from the right."""
+    q, _, J = S.shape
+    inverse = np.zeros_like(S)
+    for a in range(q):
+        alive = S[a, a] > 0
+        for b in range(a + 1):
+            rest = (1.0 if a == b else 0.0) - (S[a, b:a] * inverse[b:a, b]).sum(axis=0)
+            inverse[a, b] = np.where(alive, rest / np.where(alive, S[a, a], 1.0), 0.0)
+    each = np.arange(J)
+    blocks = [
+        [
+            coo_array((inverse[a, b], (each, each)), shape=(J, J)) if b <= a else None
+            for a in range(q)
+        ]
+        for b in range(q)
+    ]
+    return csr_array(block_array(blocks))
+
+
+def _stacks(
+    C: csr_array, products: Products, effects: Sequence[Effects], q: int, J: int
+) -> tuple[Stack, ...]:
+    """Connected components, padded to a few shapes."""
+    owner = np.concatenate(
+        [np.tile(np.arange(e.groups) + first, e.q) for e, first in _numbered(effects)]
+    )
+    n_upper = int(owner.max(initial=-1)) + 1
+    labels = _components(products, owner, n_upper, J)
+    K = int(labels.max(initial=-1)) + 1
+    counts = np.zeros((K, len(effects)), dtype=np.intp)
+    for f, (each, first) in enumerate(_numbered(effects)):
+        counts[:, f] = np.bincount(labels[first : first + each.groups], minlength=K)
+    shapes = _common_shapes(counts)
+    kinds, kind = np.unique(shapes, axis=0, return_inverse=True)
+    kind = kind.reshape(-1)
+    member = _members(products, labels[owner], K, J)
+    pairs = _Pairs.of(C, q, J)
+    stacks = []
+    for number, shape in enumerate(kinds):
+        chosen = np.flatnonzero(kind == number)
+        columns, slots = _layout(chosen, shape, labels, effects)
+        stacks.append(_filled(columns, slots, products.ZtZ, pairs, member[chosen], q, J))
+    return tuple(stacks)
+
+
+def _numbered(effects: Sequence[Effects]) -> list[tuple[Effects, int]]:
+    """Each factor with the number of its first group among all upper groups."""
+    first = np.cumsum([0, *(each.groups for each in effects)])
+    return [(each, int(start)) for each, start in zip(effects, first, strict=False)]
+
+
+def _components(products: Products, owner: Codes, n_upper: int, J: int) -> Codes:
+    """Component (n_upper,) of each upper group."""
+    together = coo_array(products.ZtZ)
+    a, b = owner[together.row], owner[together.col]
+    if J:
+        met = coo_array(products.meeting)
+        a = np.concatenate([a, owner[met.row]])
+        b = np.concatenate([b, n_upper + met.col % J])
+    size = n_upper + J
+    graph = coo_array((np.ones(len(a), dtype=np.int8), (a, b)), shape=(size, size))
+    _, labels = connected_components(graph.tocsr(), directed=False)
+    _, own = np.unique(labels[:n_upper], return_inverse=True)
+    return np.asarray(own, dtype=np.intp)
+
+
+def _common_shapes(counts: Codes) -> Codes:
+    """Group counts (K, F) rounded up to a few shapes, padding at most half as much again."""
+    if len(np.unique(counts, axis=0)) <= _FEW_SHAPES:
+        return counts
+    steps = np.array(
+        [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256], dtype=np.intp
+    )
+    small = counts <= steps[-1]
+    rounded = steps[np.searchsorted(steps, np.minimum(counts, steps[-1]))]
+    return np.where(small, rounded, counts)
+
+
+def _members(products: Products, label: Codes, K: int, J: int) -> Codes:
+    """A group (K,) of the eliminated factor in each component."""
+    member = np.zeros(K, dtype=np.intp)
+    if J:
+        met = coo_array(products.meeting)
+        member[label[met.row]] = met.col % J
+    return member
+
+
+def _layout(
+    chosen: Codes, shape: Codes, labels: Codes, effects: Sequence[Effects]
+) -> tuple[Codes, tuple[Slot, ...]]:
+    """Upper columns (K, s) at each position of the chosen components, and the slots."""
+    N = sum(each.groups * each.q for each in effects)
+    rank_of = np.full(int(labels.max(initial=-1)) + 1, -1)
+    rank_of[chosen] = np.arange(len(chosen))
+    parts, slots, first, column = [], [], 0, 0
+    for f, (each, start) in enumerate(_numbered(effects)):
+        g = int(shape[f])
+        component = rank_of[labels[start : start + each.groups]]
+        inside = np.flatnonzero(component >= 0)
+        order = inside[np.argsort(component[inside], kind="stable")]
+        owner = component[order]
+        begins = np.searchsorted(owner, np.arange(len(chosen)))
+        groups = np.full((len(chosen), g), -1, dtype=np.intp)
+        groups[owner, np.arange(len(owner)) - begins[owner]] = order
+        starts = column + np.arange(each.q) * each.groups
+        parts += [np.where(groups >= 0, at + groups, N) for at in starts]
+        slots.append(Slot(each.place, first, g))
+        first += g * each.q
+        column += each.groups * each.q
+    return np.concatenate(parts, axis=1), tuple(slots)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Every two upper columns that meet in a group of the eliminated factor.
+
+    Attributes
+    ----------
+    left, right : (M,) columns, sorted by the group in which they meet
+    values : (t, M) products C_j[a, left] C_j[b, right], symmetrised, for the elements (a, b)
+    pointer : (J + 1,) where each group begins
+    """
+
+    left: Codes
+    right: Codes
+    values: Array
+    pointer: Codes
+
+    @classmethod
+    def of(cls, C: csr_array, q: int, J: int) -> _Pairs:
+        if not J:
+            none = np.zeros(0, dtype=np.intp)
+            return cls(none, none, np.zeros((0, 0)), np.zeros(1, dtype=np.intp))
+        entry = coo_array(C)
+        group, effect = entry.col % J, entry.col // J
+        key = group.astype(np.int64) * C.shape[0] + entry.row
+        meetings, which = np.unique(key, return_inverse=True)
+        value = np.zeros((q, len(meetings)))
+        value[effect, which] = entry.data
+        at, column = meetings // C.shape[0], meetings % C.shape[0]
+        counts = np.bincount(at, minlength=J)
+        begins = np.concatenate([[0], np.cumsum(counts)])
+        one = np.repeat(np.arange(len(at)), counts[at])
+        pointer = np.concatenate([[0], np.cumsum(counts**2)])
+        offset = np.arange(len(one)) - np.repeat(pointer[:-1], counts**2)
+        two = begins[at[one]] + offset % counts[at[one]]
+        values = []
+        for a in range(q):
+            for b in range(a + 1):
+                v = value[a, one] * value[b, two]
+                values.append(v if a == b else v + value[b, one] * value[a, two])
+        return cls(column[one], column[two], np.stack(values), pointer)
+
+
+def _filled(
+    columns: Codes, slots: tuple[Slot, ...], ZtZ: csr_array, pairs: _Pairs, member: Codes, q: int,
+    J: int,
+) -> Stack:  # fmt: skip
+    """A stack with its W and its map P."""
+    K, s = columns.shape
+    N = ZtZ.shape[0]
+    base = np.full(N + 1, -1, dtype=np.int64)
+    inner = np.zeros(N + 1, dtype=np.int64)
+    base[columns] = (np.arange(K) * s * s)[:, None]
+    inner[columns] = np.arange(s)
+    base[N] = -1
+    mine = base[pairs.left] >= 0
+    everything = bool(mine.all())
+    left = pairs.left if everything else pairs.left[mine]
+    right = pairs.right if everything else pairs.right[mine]
+    rows = base[left] + inner[left] * s + inner[right]
+    pointer = pairs.pointer
+    if not everything:
+        pointer = np.concatenate([[0], np.cumsum(mine)])[pairs.pointer]
+    maps = [
+        csc_array((v if everything else v[mine], rows, pointer), shape=(K * s * s, J))
+        for v in pairs.values
+    ]
+    P = csc_array(hstack(maps)) if len(maps) > 1 else maps[0] if maps else csc_array((K * s * s, 0))
+    entry = coo_array(ZtZ)
+    here = base[entry.row] >= 0
+    W = np.zeros(K * s * s)
+    row, col = entry.row[here], entry.col[here]
+    W[base[row] + inner[row] * s + inner[col]] = entry.data[here]
+    if J:
+        identity = np.concatenate(
+            [np.full(J, 1.0 if a == b else 0.0) for a in range(q) for b in range(a + 1)]
+        )
+        W -= P @ identity
+    W = W.reshape(K, s, s)
+    spread = np.sqrt(np.append(ZtZ.diagonal(), 0.0))[columns]
+    W[np.abs(W) <= _ROUNDING * spread[:, :, None] * spread[:, None, :]] = 0.0
+    return Stack(columns, slots, W, P, member)
