@@ -114,8 +114,6 @@ def test_options_that_are_not_offered(data, option, message):
     [
         ("y ~ x + (1 | g", "never closed", "        ^"),
         ("y ~ x", "there is no random term", "     ^"),
-        ("y ~ x + (1 | g) + (1 | h)", r"not fitted yet: \(1 \| h\)", " " * 18 + "^^^^^^^"),
-        ("y ~ x + (1 | g/h)", r"not fitted yet: \(1 \| g:h\)", " " * 8 + "^^^^^^^^^"),
         ("y ~ log(c) + (1 | g)", r"log\(c\) cannot be evaluated", "    ^^^^^^"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 import teamlink as tl
 from teamlink.fitting.fit import solve
+from teamlink.mixed.pin import place_of
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_what_is_held_stays_where_it_is_held(fits, key, term):
     written = model.random.T @ factor
     covariance = sigma[:, None, None] ** 2 * written @ written.transpose(0, 2, 1)
     sd = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    place = model._place(term)
+    place = place_of(model, term)
     if not place:
         found = sigma
     elif len(place) == 1:

@@ -69,6 +69,9 @@ def varcorr(
 ) -> pd.DataFrame:
     """Variances and covariances, in the order of lme4's ``as.data.frame(VarCorr(fit))``.
 
+    Where lme4 has to sort the terms it also turns round those with equally many groups, the parts
+    of one ``||`` among them; here these keep the order of the formula.
+
     Parameters
     ----------
     effects : grouping factor and name of each of the Q effects

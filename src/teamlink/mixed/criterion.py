@@ -136,12 +136,61 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     """
     q, _, J = roots.S.shape
     p = roots.CX.shape[0]
-    R = Lambda.shape[0]
+    R = len(Lambda)
     nu = roots.rows - p if reml else roots.rows
     weights = None if roots.weights is None else roots.weights.values
-    upper, everything = roots.upper, Lambda
-    Lambda = Lambda if upper is None else Lambda[:, upper.bottom, upper.bottom]
-    inverse = np.zeros((R, q, q, J) if upper else (R, q, 0, 0))
+    upper = roots.upper
+    own = Lambda if upper is None else Lambda[:, upper.bottom, upper.bottom]
+    groups = _by_group(roots, own, weights, upper is not None)
+    V, log_V = groups.V, groups.log_det
+    flat = V.reshape(R, p + 1, q * J)
+    M = _weighted(flat, weights) @ flat.transpose(0, 2, 1)
+    M[:, :p, :p] += roots.WXX
+    M[:, p, :p] += roots.WXy
+    M[:, :p, p] += roots.WXy
+    M[:, p, p] += roots.Wyy
+    lost: Mask = np.zeros(R, dtype=np.bool_)
+    second = None
+    if upper is not None:
+        second, log_det, explained, lost = eliminate(upper, Lambda, groups.inverse, V, weights)
+        log_V = log_V + log_det
+        M -= explained
+    M_root, failed = _cholesky(M)
+    diagonal = np.diagonal(M_root, axis1=1, axis2=2)
+    deviance: Array = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
+    if reml:
+        deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
+    deviance = np.where(failed | lost, np.inf, deviance)
+    if second is not None:
+        flat = (V - second.of_groups(V.shape)).reshape(R, p + 1, q * J)
+    whitened = np.empty_like(flat)
+    np.matmul(np.linalg.inv(M_root), flat, out=whitened)
+    return Criterion(deviance, M_root, whitened.reshape(V.shape), groups.F, nu, weights, second)
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """What the groups of the eliminated factor contribute.
+
+    Attributes
+    ----------
+    V : (R, m, q, J) L_j^-1 Q_j'[X y]
+    F : (R, q, q, J) L_j^-1 S_j'
+    inverse : (R, q, q, J) L_j^-1, where it was asked for
+    log_det : (R,) weighted sum of log|G_j|
+    """
+
+    V: Array
+    F: Array
+    inverse: Array
+    log_det: Array
+
+
+def _by_group(roots: GroupRoots, Lambda: Array, weights: Array | None, keep: bool) -> _Groups:
+    """Factor every G_j, its Cholesky unrolled over the effects of a group."""
+    q, _, J = roots.S.shape
+    p, R = roots.CX.shape[0], len(Lambda)
+    inverse = np.zeros((R, q, q, J) if keep else (R, q, 0, 0))
     # F0[r, b, a] = sum_c Lambda[c, b] S[c, a], the rows of Lambda'S
     F0 = (Lambda.transpose(0, 2, 1).reshape(R * q, q) @ roots.S.reshape(q, q * J)).reshape(
         R, q, q, J
@@ -156,55 +205,33 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
         V[:, :p, a] = roots.CX[:, a]
         V[:, p, a] = roots.Cy[:, a]
         F[:, a] = roots.S[:, a]
-        if upper:
+        carried = [V[:, :, a], F[:, a]]
+        if keep:
             inverse[:, a, a] = 1.0
+            carried.append(inverse[:, a])
         for b in range(a + 1):
             entry = (F0[:, :, a] * F0[:, :, b]).sum(axis=1)
             for c in range(b):
                 entry -= row[c] * L[b][c] if b < a else row[c] ** 2
             if b < a:
                 entry /= L[b][b]
-                V[:, :, a] -= entry[:, None] * V[:, :, b]
-                F[:, a] -= entry[:, None] * F[:, b]
-                inverse[:, a] -= entry[:, None] * inverse[:, b] if upper else 0.0
+                earlier = (V[:, :, b], F[:, b], inverse[:, b])
+                for into, part in zip(carried, earlier, strict=False):
+                    into -= entry[:, None] * part
             else:
                 # G_j less a positive semi-definite part of G_j - I: at least 1 but for rounding
                 entry = np.maximum(entry + 1.0, 1.0)
                 product *= entry
                 entry = np.sqrt(entry)
             row.append(entry)
-        V[:, :, a] /= row[a][:, None]
-        F[:, a] /= row[a][:, None]
-        if upper:
-            inverse[:, a] /= row[a][:, None]
+        for into in carried:
+            into /= row[a][:, None]
         L.append(row)
         if a % 4 == 3 or a == q - 1:
             logs = np.log(product)
             log_V += logs.sum(axis=-1) if weights is None else (weights * logs).sum(axis=-1)
             product = np.ones((R, J))
-    flat = V.reshape(R, p + 1, q * J)
-    M = _weighted(flat, weights) @ flat.transpose(0, 2, 1)
-    M[:, :p, :p] += roots.WXX
-    M[:, p, :p] += roots.WXy
-    M[:, :p, p] += roots.WXy
-    M[:, p, p] += roots.Wyy
-    second = None
-    if upper:
-        second, log_det, explained, lost = eliminate(upper, everything, inverse, V, weights)
-        log_V += log_det
-        M -= explained
-    M_root, failed = _cholesky(M)
-    diagonal = np.diagonal(M_root, axis1=1, axis2=2)
-    deviance: Array = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
-    if reml:
-        deviance = deviance + 2 * np.log(diagonal[:, :-1]).sum(axis=1)
-    if second:
-        failed |= lost
-        flat = (V - second.of_groups(V.shape)).reshape(R, p + 1, q * J)
-    deviance = np.where(failed, np.inf, deviance)
-    whitened = np.empty_like(flat)
-    np.matmul(np.linalg.inv(M_root), flat, out=whitened)
-    return Criterion(deviance, M_root, whitened.reshape(V.shape), F, nu, weights, second)
+    return _Groups(V, F, inverse, log_V)
 
 
 def _weighted(flat: Array, weights: Array | None) -> Array:

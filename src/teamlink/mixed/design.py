@@ -143,7 +143,13 @@ def design(text: str, data: Table, memberships: Memberships | None = None) -> Mi
 
 
 def check_memberships(memberships: Memberships, rows: int) -> None:
-    """Raise where a membership is of another number of rows than the table."""
+    """Raise where a membership is none, or of another number of rows than the table."""
+    for name, given in memberships.items():
+        if not isinstance(given, Membership):
+            raise OptionError(
+                f"memberships: {name!r} is a {type(given).__name__}; make one by tl.membership, or "
+                "by Membership(weights, levels)"
+            )
     wrong = [f"{k!r} has {len(v)}" for k, v in memberships.items() if len(v) != rows]
     if wrong:
         raise DesignError(

@@ -74,7 +74,7 @@ class Membership:
         chosen = csr_array(
             (np.ones(len(known)), (known, place[known])), (len(self.levels), len(levels))
         )
-        squares = np.square(self.weights.toarray()[:, place < 0]).sum(axis=1)
+        squares = self.weights.power(2) @ (place < 0).astype(float)
         return csr_array(self.weights @ chosen), squares
 
 

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError
-from teamlink.fitting.components import Components, unique_names
+from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
-from teamlink.mixed.components import components, places
+from teamlink.mixed.components import components
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
 from teamlink.mixed.criterion import (
     Criterion,
@@ -36,7 +36,7 @@ from teamlink.mixed.kenward_roger import (
     kenward_roger_crossed,
 )
 from teamlink.mixed.nesting import why_incomparable, why_not_nested
-from teamlink.mixed.pin import pinned_component, reach, without_column
+from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
 from teamlink.mixed.resample import estimable, reweighted
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
@@ -305,27 +305,12 @@ class LinearMixed:
 
     def reach(self, term: str, theta: Array) -> Reach:
         """The range of a coefficient or component at theta (k,); see `Reach`."""
-        if term in self.names:
-            said = self.estimates(theta[None])
-            k = self.names.index(term)
-            return reach(float(said.values[0, k]), float(said.std_error[0, k]), None, self)
-        parts = self.components(theta[None])
-        value = float(parts.values[0, parts.keys.index(term)])
-        sigma = float(parts.values[0, -1])
-        place = self._place(term)
-        scale = self.random.scale[place[0]] if place else 1.0
-        return reach(value, sigma / scale / np.sqrt(self.roots.n), place, self)
-
-    def _place(self, term: str) -> tuple[int, ...]:
-        """Which random effects a component is of: none, one, or two."""
-        where = places(self.design.effects, self.structure)
-        names = unique_names(*zip(*where, strict=True))
-        return dict(zip(names, where.values(), strict=True))[term]
+        return reach(self, term, theta)
 
     def pin(self, term: str, values: Array, theta: Array) -> Model:
         """The model with a parameter held at each of values (R,); by maximum likelihood only."""
         if term not in self.names:
-            return pinned_component(self, self._place(term), values, theta)
+            return pinned_component(self, place_of(self, term), values, theta)
         k = self.names.index(term)
         X, names = without_column(self, k)
         design = replace(self.design, X=X, fixed=replace(self.design.fixed, names=names))

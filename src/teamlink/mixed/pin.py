@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from teamlink.fitting.components import unique_names
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Reach
+from teamlink.mixed.components import places
 from teamlink.mixed.covariance import lower_factor
 from teamlink.mixed.criterion import criterion, curvature
 from teamlink.mixed.starts import even_factor, scattered_factors
@@ -34,7 +36,7 @@ from teamlink.typing import Array, Codes
 if TYPE_CHECKING:
     from teamlink.mixed.model import LinearMixed
 
-__all__ = ["PinnedComponent", "pinned_component", "reach", "without_column"]
+__all__ = ["PinnedComponent", "pinned_component", "place_of", "reach", "without_column"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +209,33 @@ def without_column(model: LinearMixed, k: int) -> tuple[Array, tuple[str, ...]]:
     return np.delete(model.fixed_columns, k, axis=1), names[:k] + names[k + 1 :]
 
 
-def reach(
-    estimate: float, std_error: float, place: tuple[int, ...] | None, model: LinearMixed
-) -> Reach:
+def place_of(model: LinearMixed, key: str) -> tuple[int, ...]:
+    """Which random effects a component is of: none, one, or two; by its key in `Components`."""
+    where = places(model.design.effects, model.structure)
+    groups, terms = zip(*where, strict=True)
+    return dict(zip(unique_names(groups, terms), where.values(), strict=True))[key]
+
+
+def reach(model: LinearMixed, term: str, theta: Array) -> Reach:
     """Where a parameter may lie, and a step in which its deviance changes by a few units.
 
     Parameters
     ----------
-    estimate, std_error : of the parameter
-    place : None for a coefficient, else as in `pinned_component`
     model : LinearMixed
+    term : a coefficient, or the key of a component
+    theta : (k,) working theta of the optimum
     """
-    if place is None:
+    if term in model.names:
+        k = model.names.index(term)
+        std_error = float(model.estimates(theta[None]).std_error[0, k])
         return Reach(-np.inf, np.inf, False, 2 * std_error)
+    place, parts = place_of(model, term), model.components(theta[None])
+    estimate, sigma = float(parts.values[0, parts.keys.index(term)]), float(parts.values[0, -1])
+    n = model.roots.n
     if not place:
-        return Reach(0.0, np.inf, False, 2 * estimate / np.sqrt(2 * model.roots.n))
-    sizes = [factor.n_groups for factor in model.design.factors for _ in range(factor.q)]
-    J = sizes[place[0]]
+        return Reach(0.0, np.inf, False, 2 * estimate / np.sqrt(2 * n))
+    J = [factor.n_groups for factor in model.design.factors for _ in range(factor.q)][place[0]]
     if len(place) == 2:
         return Reach(-1.0, 1.0, True, float(np.clip(1 / np.sqrt(J), 0.01, 0.3)))
-    return Reach(0.0, np.inf, True, max(2 * estimate / np.sqrt(2 * J), std_error))
+    least = sigma / float(model.random.scale[place[0]]) / np.sqrt(n)
+    return Reach(0.0, np.inf, True, max(2 * estimate / np.sqrt(2 * J), least))

@@ -43,6 +43,7 @@ import numpy as np
 
 from teamlink.errors import check_option
 from teamlink.fitting.fit import single_thread
+from teamlink.mixed.design import sole_factor
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.result import MixedFit
 from teamlink.typing import Array
@@ -159,6 +160,7 @@ def _covariance(model: LinearMixed, theta: Array, kind: str) -> tuple[Array, Arr
 
 def _pieces(model: LinearMixed, theta: Array, kind: str) -> tuple[_Groups, Array, Array]:
     """Groups, E_j (J, p, d), and (p, p) what carries coefficients back to those of the model."""
+    sole_factor(model.design, "clusters")
     point = model.evaluate(theta)
     whitening: Array = np.asarray(np.linalg.inv(point.M_root[0, :-1, :-1]), dtype=float)
     groups = _reduced(model, model.structure.factor(theta)[0], whitening, point.M_root[0])

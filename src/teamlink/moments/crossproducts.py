@@ -197,7 +197,7 @@ def group_roots(products: CrossProducts) -> GroupRoots:
             S[b, a] = np.where(alive, rest / pivot, 0.0)
     C = project(S, np.concatenate([products.ZtX, products.Zty]))
     CX, Cy = C[:p], C[p:]
-    flatX, flaty = CX.reshape(p, q * J), Cy.reshape(-1, q * J)
+    flatX, flaty = CX.reshape(p, q * J), Cy.reshape(len(Cy), q * J)
     return GroupRoots(
         n=int(products.counts.sum()),
         S=S,
