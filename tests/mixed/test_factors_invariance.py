@@ -259,3 +259,67 @@ def test_refits_do_not_depend_on_their_company(seed: int, formula: str, R: int) 
     alone = pd.concat([tl.refit(fit, Y[:, r]) for r in range(R)], ignore_index=True)
     # 1e-8: the bar for batches; both stop within 1e-10 of the optimum
     assert together["deviance"].to_numpy() == pytest.approx(alone["deviance"].to_numpy(), abs=1e-8)
+
+
+# ---- multiple membership -----------------------------------------------------------------------
+
+WITH_MEMBERSHIP = st.sampled_from(
+    [
+        "y ~ x + (1 | school)",
+        "y ~ x + (x | school) + (1 | child)",
+        "y ~ x + (1 | school) + (1 | area)",
+    ]
+)
+
+
+def pairs(data: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A second school for some rows, with weights that need not sum to one."""
+    rng = np.random.default_rng(seed)
+    second = rng.permutation(data["school"].to_numpy()).astype(float)
+    second[rng.random(len(data)) < 0.6] = np.nan
+    w = rng.uniform(0.2, 1.5, (len(data), 2))
+    return data.assign(
+        second=second, weight1=w[:, 0], weight2=np.where(np.isnan(second), np.nan, w[:, 1])
+    )
+
+
+@common
+@given(seeds, WITH_MEMBERSHIP, st.booleans())
+def test_membership_of_one_group_with_weight_one_is_the_factor(
+    seed: int, formula: str, reml: bool
+) -> None:
+    data = draw(seed)
+    plain = tl.lmm(formula, data, reml=reml)
+    belongs = {"school": tl.membership(data, ["school"])}
+    again = tl.lmm(formula, data, reml=reml, memberships=belongs)
+    assert again.deviance == pytest.approx(plain.deviance, **SAME)
+    assert again.params.to_numpy() == pytest.approx(plain.params.to_numpy(), abs=1e-5)
+    assert_same_components(plain, again)
+
+
+@common
+@given(seeds, WITH_MEMBERSHIP, st.sampled_from([0.25, 3.0]))
+def test_weights_in_other_units_scale_the_variance(seed: int, formula: str, unit: float) -> None:
+    data = pairs(draw(seed), seed)
+    columns = (["school", "second"], ["weight1", "weight2"])
+    fit = tl.lmm(formula, data, memberships={"school": tl.membership(data, *columns)})
+    scaled = data.assign(weight1=unit * data["weight1"], weight2=unit * data["weight2"])
+    again = tl.lmm(formula, scaled, memberships={"school": tl.membership(scaled, *columns)})
+    assert again.deviance == pytest.approx(fit.deviance, **SAME)
+    size = max(by_group(fit).values())
+    for name, value in by_group(fit).items():
+        factor = unit**2 if name.startswith("school") else 1.0
+        assert factor * by_group(again)[name] == pytest.approx(value, abs=2e-4 * size), name
+
+
+@common
+@given(seeds, WITH_MEMBERSHIP)
+def test_order_of_rows_and_of_the_columns_of_membership(seed: int, formula: str) -> None:
+    data = pairs(draw(seed), seed)
+    one = tl.membership(data, ["school", "second"], ["weight1", "weight2"])
+    fit = tl.lmm(formula, data, memberships={"school": one})
+    other = data.sample(frac=1, random_state=seed)
+    two = tl.membership(other, ["second", "school"], ["weight2", "weight1"])
+    again = tl.lmm(formula, other, memberships={"school": two})
+    assert again.deviance == pytest.approx(fit.deviance, **SAME)
+    assert_same_components(fit, again)
