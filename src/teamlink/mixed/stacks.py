@@ -11,14 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from teamlink.moments.upper import Slot, Stack
+from teamlink.moments.upper import Slot
 from teamlink.typing import Array, Mask
 
 __all__ = [
     "inverse",
     "inverse_blocks",
     "left",
-    "linear",
     "minus_blocks",
     "packed",
     "roots",
@@ -28,14 +27,6 @@ __all__ = [
 
 _SMALL = 40
 """Up to this size a stack of inverses is faster than one factorisation after the other."""
-
-
-def linear(stack: Stack, elements: Array) -> Array:
-    """sum_j C_j' w_j C_j (R, K, s, s) from the elements (R, t, J) of symmetric w_j."""
-    R = len(elements)
-    K, s = stack.shape
-    result: Array = (stack.P @ elements.reshape(R, -1).T).T.reshape(R, K, s, s)
-    return result
 
 
 def packed(matrices: Array) -> Array:
@@ -69,16 +60,19 @@ def left(A: Array, blocks: Array, slots: Sequence[Slot]) -> Array:
 def roots(Omega: Array) -> tuple[Array, Mask]:
     """Lower Cholesky roots, and which replicates (R,) have none; those get identities."""
     failed: Mask = np.zeros(len(Omega), dtype=np.bool_)
-    try:
-        return np.asarray(np.linalg.cholesky(Omega)), failed
-    except np.linalg.LinAlgError:
-        L = np.empty_like(Omega)
-        for i, matrix in enumerate(Omega):
-            try:
-                L[i] = np.linalg.cholesky(matrix)
-            except np.linalg.LinAlgError:
-                L[i], failed[i] = np.eye(Omega.shape[-1]), True
-        return L, failed
+    if Omega.shape[-1] <= _SMALL:
+        try:
+            return np.asarray(np.linalg.cholesky(Omega)), failed
+        except np.linalg.LinAlgError:
+            pass
+    L = np.zeros_like(Omega)
+    for r, k in np.ndindex(*Omega.shape[:2]):
+        # The transpose of a C-ordered lower root is a Fortran-ordered upper one.
+        upper, info = lapack.dpotrf(Omega[r, k].T, lower=0, clean=1)
+        L[r, k] = upper.T
+        failed[r] |= info != 0
+    L[failed] = np.eye(Omega.shape[-1])
+    return L, failed
 
 
 def solve(L: Array, right: Array, transpose: bool = False) -> Array:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.mixed.stacks import linear, packed, roots, solve, times
+from teamlink.mixed.stacks import packed, roots, solve, times
 from teamlink.moments.upper import Stack, Upper
 from teamlink.typing import Array, Codes, Mask
 
@@ -155,7 +155,7 @@ def _stack_point(
     K, s = stack.shape
     A = np.repeat(stack.W[None], R, axis=0)
     if elements.size:
-        A += linear(stack, elements)
+        A += stack.meetings.apply(elements)
     Omega = times(A, Lambda, stack.slots)
     Omega = times(Omega.swapaxes(2, 3), Lambda, stack.slots)
     Omega.reshape(R, K, s * s)[:, :, :: s + 1] += 1.0
