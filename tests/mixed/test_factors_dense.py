@@ -116,11 +116,8 @@ def test_no_general_optimiser_finds_a_lower_deviance(fit: Any) -> None:
     def objective(theta: np.ndarray) -> float:
         return dense.deviance(at(fit, theta))
 
-    options = {"xatol": 1e-4, "fatol": 1e-7, "maxfev": 100 * k}
-    found = min(
-        minimize(objective, start, method="Nelder-Mead", options=options).fun
-        for start in (fit.working_theta + 0.05, np.full(k, 0.3))
-    )
+    options = {"xatol": 1e-4, "fatol": 1e-7, "maxfev": 150 * k}
+    found = minimize(objective, np.full(k, 0.3), method="Nelder-Mead", options=options).fun
     assert fit.deviance <= found + 1e-6
 
 
