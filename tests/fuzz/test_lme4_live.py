@@ -1,6 +1,6 @@
 """600 random designs against lme4, run live: never a worse optimum, never an untrue criterion.
 
-pytest -m live_r tests/fuzz                     every design (about four minutes)
+pytest -m live_r tests/fuzz/test_lme4_live.py   every design (about four minutes)
 pytest -m live_r tests/fuzz -k "design-17-"     the designs are fitted together, one is reported
 python -m tests.fuzz.designs 17                 look at design 17
 python -m tests.fuzz.write_register             after a change of designs: write the register
