@@ -17,6 +17,7 @@ __all__ = [
     "DroppedRows",
     "Fault",
     "Faults",
+    "FewEvents",
     "FewGroups",
     "FewReplicates",
     "FitError",
@@ -184,6 +185,10 @@ class RankDeficient(TeamlinkWarning):
 
 class NotConverged(TeamlinkWarning):
     """The optimiser stopped at a point that does not meet the conditions of an optimum."""
+
+
+class FewEvents(TeamlinkWarning):
+    """There are so few events that the estimates rest on a single one."""
 
 
 class FewGroups(TeamlinkWarning):
