@@ -270,7 +270,7 @@ def _newton(
     gram = rows.gram(terms.weight)
     M = blocks.lower_inverse(blocks.cholesky(_sandwich(Lambda, gram)))
     M_step = M
-    bad: Mask = ~np.isfinite(M).all(axis=(1, 2))
+    bad = np.asarray(~np.isfinite(M).all(axis=(1, 2)))
     if bad.any():
         # Away from the mode the curvature can be negative; what is left of it is always definite.
         positive = _sandwich(Lambda, rows.gram(np.maximum(terms.weight, 0.0)))

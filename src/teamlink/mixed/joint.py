@@ -197,14 +197,15 @@ def _split(rows: Joint, rest: Array) -> tuple[Array, ...]:
 def _pulled(rows: Joint, A: Array, E: Array, x: Array) -> tuple[Array, Array]:
     """A'x in two parts, (q, J) and (m,)."""
     first = rows.first.sums(A * x)
-    rest: Array = np.bincount(rows.columns.ravel(), (E * x).ravel(), rows.m)
-    return first, rest
+    rest = np.bincount(rows.columns.ravel(), (E * x).ravel(), rows.m)
+    return first, np.asarray(rest, dtype=float)
 
 
 def _raised(rows: Joint, A: Array, E: Array, first: Array, rest: Array) -> Array:
     """A times a vector in two parts: (n,)."""
     own: Array = (A * first[:, rows.first.codes]).sum(axis=0)
-    return own + (E * rest[rows.columns]).sum(axis=0)
+    other: Array = (E * rest[rows.columns]).sum(axis=0)
+    return own + other
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,9 +138,11 @@ class NegativeBinomial(_LogMean):
 
         def best(at: Array) -> Array:
             x = alpha * at
-            return np.asarray(xlogy(y, at), dtype=float) - y * np.log1p(x) - at * _log1p_over(x)
+            powers = np.asarray(xlogy(y, at), dtype=float) - at * _log1p_over(x)
+            return np.asarray(powers - y * np.log1p(x), dtype=float)
 
-        return 2 * (best(y) - best(mu))
+        loss: Array = 2 * (best(y) - best(mu))
+        return loss
 
     def draw(self, eta: Array, data: Observed, natural: Array, rng: np.random.Generator) -> Array:
         mu, alpha = self.mean(eta), float(natural.ravel()[0])
