@@ -26,6 +26,7 @@ from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
+from teamlink.mixed.factor import Factor
 from teamlink.mixed.families import Family, Observed
 from teamlink.mixed.fixed import FixedColumns, fixed_columns
 from teamlink.mixed.generalized_boundary import on_boundary, settle
@@ -33,7 +34,7 @@ from teamlink.mixed.generalized_parts import components, drawn, why_incomparable
 from teamlink.mixed.glm import glm_start, moment_deviations
 from teamlink.mixed.integrand import Gradient, Grouped, Rule, evaluate
 from teamlink.mixed.joint import Joint, evaluate_jointly, joined
-from teamlink.mixed.observed import Factor, GeneralizedDesign
+from teamlink.mixed.observed import GeneralizedDesign
 from teamlink.mixed.ordinal import Cumulative
 from teamlink.typing import Array, Codes, Mask
 
@@ -436,11 +437,9 @@ def bind_generalized(
     design : GeneralizedDesign
     family, quadrature, se : as in `GeneralizedMixed`
     """
-    order = np.argsort(design.factors[0].codes, kind="stable")
-    structures = tuple(RandomStructure.of_blocks(f.blocks) for f in design.factors)
-    bases = tuple(
-        random_basis(f.Z, s, f.intercepts) for f, s in zip(design.factors, structures, strict=True)
-    )
+    order = np.argsort(design.factors[0].only_codes, kind="stable")
+    structures = tuple(RandomStructure.of_factors([f.blocks]) for f in design.factors)
+    bases = tuple(random_basis([f], s) for f, s in zip(design.factors, structures, strict=True))
     grouped = tuple(
         _grouped(f, basis, order) for f, basis in zip(design.factors, bases, strict=True)
     )
@@ -461,7 +460,7 @@ def bind_generalized(
 
 
 def _grouped(factor: Factor, basis: RandomBasis, order: Codes) -> Grouped:
-    codes = factor.codes[order]
+    codes = factor.only_codes[order]
     Z = np.ascontiguousarray(basis.columns(factor.Z)[order].T)
     # The first factor's rows are sorted; for the others only the number of groups is read.
     starts = np.searchsorted(np.sort(codes), np.arange(factor.n_groups))

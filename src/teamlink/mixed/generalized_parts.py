@@ -84,7 +84,7 @@ def drawn(
     if groups == "same":
         effects = effects_of(model, theta)
         for factor, b in zip(design.factors, effects, strict=True):
-            eta = eta + (factor.Z * b[:, factor.codes].T).sum(axis=1)
+            eta = eta + (factor.Z * b[:, factor.only_codes].T).sum(axis=1)
     natural = model.own(theta[None]).T
     # Weights of a Gaussian response are its precisions; the rows are those of the table here.
     observed = model.observed
@@ -96,7 +96,7 @@ def drawn(
         if groups == "new":
             for factor, Lambda in zip(design.factors, factors, strict=True):
                 b = Lambda[0] @ rng.standard_normal((factor.q, factor.n_groups))
-                at = at + (factor.Z * b[:, factor.codes].T).sum(axis=1)
+                at = at + (factor.Z * b[:, factor.only_codes].T).sum(axis=1)
         y[:, r] = model.family.draw(at, data, natural, rng)
     return y
 
@@ -186,7 +186,7 @@ def why_not_nested(small: GeneralizedMixed, large: Model) -> str | None:
     for factor, structure in zip(small.design.factors, small.structures, strict=True):
         for block in structure.slices:
             if not any(
-                np.array_equal(factor.codes, other.codes)
+                np.array_equal(factor.only_codes, other.only_codes)
                 and spans(other.Z[:, whole], factor.Z[:, block])
                 for other, s in zip(large.design.factors, large.structures, strict=True)
                 for whole in s.slices

@@ -28,7 +28,7 @@ def fitted_predictor(fit: GeneralizedFit) -> Array:
     model = fit.model
     eta = fixed_predictor(model, fit.working_theta)
     for factor, effects in zip(model.design.factors, fit.random_effects, strict=True):
-        eta = eta + (factor.Z * effects.values[:, factor.codes].T).sum(axis=1)
+        eta = eta + (factor.Z * effects.values[:, factor.only_codes].T).sum(axis=1)
     return eta
 
 

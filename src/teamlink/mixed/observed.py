@@ -14,51 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from teamlink.data.schema import as_frame, group_codes, numbers, validate
-from teamlink.errors import DataError, DesignError, DroppedRows, Faults, FewGroups, FormulaError
-from teamlink.mixed.encoding import Encoding, encode
-from teamlink.mixed.rows import usable_rows
-from teamlink.syntax.formula import Formula, RandomTerm, parse
-from teamlink.typing import Array, Codes, Mask, Table
+from teamlink.data.schema import as_frame, numbers, validate
+from teamlink.errors import DataError, DesignError, DroppedRows, Faults
+from teamlink.mixed.design import design
+from teamlink.mixed.encoding import Encoding
+from teamlink.mixed.factor import Factor
+from teamlink.syntax.formula import Formula, parse
+from teamlink.typing import Array, Mask, Table
 
-__all__ = ["Factor", "GeneralizedDesign", "Roles", "read"]
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A grouping factor with the effects that vary by it."""
-
-    name: str
-    levels: pd.Index[Any]
-    codes: Codes
-    Z: Array
-    blocks: tuple[int, ...]
-    encodings: tuple[Encoding, ...]
-    variables: tuple[str, ...]
-
-    @property
-    def n_groups(self) -> int:
-        """Number of groups J."""
-        return len(self.levels)
-
-    @property
-    def q(self) -> int:
-        """Number of random effects a group."""
-        return sum(self.blocks)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns of Z."""
-        return tuple(name for block in self.encodings for name in block.names)
-
-    @property
-    def intercepts(self) -> tuple[int, ...]:
-        """For each block, the index in Z of its constant column, or -1."""
-        first = np.cumsum([0, *self.blocks])
-        return tuple(
-            int(start) + block.intercept if block.intercept >= 0 else -1
-            for start, block in zip(first, self.encodings, strict=False)
-        )
+__all__ = ["GeneralizedDesign", "Roles", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +117,6 @@ def read(text: str, data: Table, family: str, roles: Roles) -> GeneralizedDesign
         The rows are fine, but the model cannot be estimated from them.
     """
     formula = parse(text)
-    terms = _by_factor(formula)
     frame = as_frame(data, list(dict.fromkeys([*formula.variables, *roles.names])))
     labels = frame.index
     frame = frame.reset_index(drop=True)
@@ -161,68 +124,18 @@ def read(text: str, data: Table, family: str, roles: Roles) -> GeneralizedDesign
     categories: tuple[Any, ...] = ()
     if formula.response in frame.columns:
         frame, categories = _coded_response(frame, formula.response, family)
-    used, dropped = usable_rows(formula, frame[list(formula.variables)])
-    places = used.index.to_numpy()
-    pieces = [piece for own in terms.values() for term in own for piece in term.split()]
-    fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
-    parts = {"response": formula.response, "fixed": fixed}
-    parts |= {f"random{i}": piece for i, piece in enumerate(pieces)}
-    plain = formula.response in used.columns
-    if plain:
-        del parts["response"]
-    coded = encode(parts, used, formula.text)
-    y = numbers(used, formula.response) if plain else _one_column(coded["response"][0], formula)
-    rows = frame.loc[places]
-    trials = np.ones(len(y)) if roles.trials is None else numbers(rows, roles.trials)
-    y, categories = _checked_response(y, trials, categories, formula.response, family, roles)
-    factors = _factors(terms, coded, used)
-    _check_groups(factors)
+    rows = design(text, frame, has_residual=False)
+    # The table was numbered above, so the design's labels say which of its rows were used.
+    places = rows.index.to_numpy()
+    used = frame.loc[places]
+    trials = np.ones(rows.n) if roles.trials is None else numbers(used, roles.trials)
+    y, categories = _checked_response(rows.y, trials, categories, formula.response, family, roles)
     return GeneralizedDesign(
         formula, family, y, categories, trials,
-        np.zeros(len(y)) if roles.offset is None else numbers(rows, roles.offset),
-        None if roles.weights is None else numbers(rows, roles.weights),
-        coded["fixed"][0], factors, coded["fixed"][1], roles, labels[places], {**gone, **dropped},
+        np.zeros(rows.n) if roles.offset is None else numbers(used, roles.offset),
+        None if roles.weights is None else numbers(used, roles.weights),
+        rows.X, rows.factors, rows.fixed, roles, labels[places], {**gone, **rows.dropped},
     )  # fmt: skip
-
-
-def _by_factor(formula: Formula) -> dict[tuple[str, ...], list[RandomTerm]]:
-    """The random terms by grouping variables; in whatever order these are named, one factor."""
-    if not formula.random:
-        raise FormulaError(
-            "there is no random term; add one such as (1 | school), or fit a generalized linear "
-            "model with statsmodels' glm",
-            formula.text,
-            len(formula.text.rstrip()),
-        )
-    found: dict[frozenset[str], tuple[tuple[str, ...], list[RandomTerm]]] = {}
-    for term in formula.random:
-        found.setdefault(frozenset(term.group), (term.group, []))[1].append(term)
-    return dict(found.values())
-
-
-def _factors(
-    terms: Mapping[tuple[str, ...], list[RandomTerm]],
-    coded: Mapping[str, tuple[Array, Encoding]],
-    frame: pd.DataFrame,
-) -> tuple[Factor, ...]:
-    """The grouping factors, those with more groups first."""
-    factors, first = [], 0
-    for group, own in terms.items():
-        count = sum(len(term.split()) for term in own)
-        blocks = [coded[f"random{i}"] for i in range(first, first + count)]
-        first += count
-        codes, levels = group_codes(frame, group)
-        name = ":".join(group)
-        if isinstance(levels, pd.MultiIndex):
-            levels = pd.Index([":".join(map(str, key)) for key in levels], name=name)
-        factors.append(
-            Factor(
-                name, levels, codes, np.column_stack([columns for columns, _ in blocks]),
-                tuple(columns.shape[1] for columns, _ in blocks),
-                tuple(encoding for _, encoding in blocks), group,
-            )
-        )  # fmt: skip
-    return tuple(sorted(factors, key=lambda factor: -factor.n_groups))
 
 
 def _complete_roles(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -354,32 +267,3 @@ def _successes(
         which = "no" if not y.any() else "every"
         raise DesignError(f"{where}: {which} trial is a success; the likelihood has no maximum")
     return y, categories
-
-
-def _one_column(columns: Array, formula: Formula) -> Array:
-    if columns.shape[1] != 1:
-        raise DesignError(
-            f"the response {formula.response!r} gives {columns.shape[1]} columns; it must be one "
-            "variable"
-        )
-    return columns[:, 0]
-
-
-def _check_groups(factors: tuple[Factor, ...]) -> None:
-    """A variance between groups needs several."""
-    faults = Faults()
-    for factor in factors:
-        if factor.n_groups == 1:
-            faults.add(
-                f"there is one group only, {str(factor.levels[0])!r}", f"group {factor.name!r}",
-                "a variance between groups needs several",
-            )  # fmt: skip
-    faults.raise_if_any(DesignError)
-    for factor in factors:
-        if factor.n_groups < 5:
-            warnings.warn(
-                f"only {factor.n_groups} groups: the variance of {factor.name!r} is hardly "
-                "identified",
-                FewGroups,
-                stacklevel=4,
-            )
