@@ -12,7 +12,8 @@ from teamlink.data.schema import as_frame, numbers
 from teamlink.errors import DroppedRows, OptionError, check_option
 from teamlink.mixed.generalized_parts import fixed_predictor
 from teamlink.mixed.ordinal import Cumulative
-from teamlink.typing import Array, Codes, Table
+from teamlink.mixed.predict import Level, at_rows, factors_of
+from teamlink.typing import Array, Table
 
 if TYPE_CHECKING:
     from teamlink.mixed.generalized_result import GeneralizedFit
@@ -25,11 +26,7 @@ Residuals: TypeAlias = Literal["deviance", "pearson", "response"]
 
 def fitted_predictor(fit: GeneralizedFit) -> Array:
     """(n,) linear predictor of the rows of the fit, random effects included."""
-    model = fit.model
-    eta = fixed_predictor(model, fit.working_theta)
-    for factor, effects in zip(model.design.factors, fit.random_effects, strict=True):
-        eta = eta + (factor.Z * effects.values[:, factor.only_codes].T).sum(axis=1)
-    return eta
+    return _predictor(fit, None, set(fit.ngroups))[0]
 
 
 def residuals(fit: GeneralizedFit, kind: Residuals) -> Array:
@@ -64,12 +61,12 @@ def residuals(fit: GeneralizedFit, kind: Residuals) -> Array:
 
 
 def predict_generalized(
-    fit: GeneralizedFit, newdata: Table | None, level: str, scale: str
+    fit: GeneralizedFit, newdata: Table | None, level: Level, scale: Scale
 ) -> pd.Series[Any] | pd.DataFrame:
     """See `GeneralizedFit.predict`."""
-    check_option("level", level, ["group", "population"])
+    wanted = factors_of(list(fit.ngroups), level)
     check_option("type", scale, ["response", "link"])
-    eta, index = _predictor(fit, newdata, level)
+    eta, index = _predictor(fit, newdata, wanted)
     missing = int((~np.isfinite(eta)).sum())
     if missing:
         warnings.warn(
@@ -91,42 +88,33 @@ def predict_generalized(
 
 
 def _predictor(
-    fit: GeneralizedFit, newdata: Table | None, level: str
+    fit: GeneralizedFit, newdata: Table | None, wanted: set[str]
 ) -> tuple[Array, pd.Index[Any]]:
     """Linear predictors (m,) and labels of the rows."""
     model = fit.model
     design = model.design
-    if newdata is None:
-        eta = fitted_predictor(fit) if level == "group" else fixed_predictor(
-            model, fit.working_theta
-        )  # fmt: skip
-        return eta, design.index
-    encodings = [design.fixed]
-    needed: set[str] = set()
-    if level == "group":
-        for factor in design.factors:
-            encodings += factor.encodings
-            needed |= set(factor.variables)
-    needed |= {name for encoding in encodings for name in encoding.variables}
+    frame = None if newdata is None else _frame(fit, newdata, wanted)
+    if frame is None:
+        eta = fixed_predictor(model, fit.working_theta)
+    else:
+        eta = design.fixed.columns(frame)[:, model.fixed.kept] @ fit.coefficients
+        if design.roles.offset is not None:
+            eta = eta + numbers(frame, design.roles.offset)
+    eta = eta.copy()
+    if wanted:
+        for factor, effects in zip(design.factors, fit.random_effects, strict=True):
+            if factor.name in wanted:
+                at = factor if frame is None else at_rows(factor, frame, {})[0]
+                at.add_to(eta[:, None], effects.values.T[:, :, None])
+    return eta, design.index if frame is None else frame.index
+
+
+def _frame(fit: GeneralizedFit, newdata: Table, wanted: set[str]) -> pd.DataFrame:
+    """The columns of new data that prediction reads."""
+    design = fit.model.design
+    entering = [factor for factor in design.factors if factor.name in wanted]
+    read = {name for factor in entering for name in factor.variables}
+    for encoding in (design.fixed, *(e for factor in entering for e in factor.encodings)):
+        read |= set(encoding.variables)
     roles = [design.roles.offset] if design.roles.offset is not None else []
-    frame = as_frame(newdata, [v for v in design.formula.variables if v in needed] + roles)
-    eta = design.fixed.columns(frame)[:, model.fixed.kept] @ fit.coefficients
-    if design.roles.offset is not None:
-        eta = eta + numbers(frame, design.roles.offset)
-    if level == "population":
-        return eta, frame.index
-    for factor, effects in zip(design.factors, fit.random_effects, strict=True):
-        Z = np.column_stack([encoding.columns(frame) for encoding in factor.encodings])
-        codes = _codes(frame, factor.variables, factor.levels)
-        seen = codes >= 0
-        eta = eta + np.where(seen, (Z * effects.values[:, codes].T).sum(axis=1), 0.0)
-    return eta, frame.index
-
-
-def _codes(frame: pd.DataFrame, variables: tuple[str, ...], levels: pd.Index[Any]) -> Codes:
-    """Group of each row, -1 for one that the fit has not seen."""
-    parts = [frame[name] for name in variables]
-    labels = parts[0] if len(parts) == 1 else pd.Series(
-        [":".join(map(str, key)) for key in zip(*parts, strict=True)]
-    )  # fmt: skip
-    return levels.get_indexer(pd.Index(labels)).astype(np.intp)
+    return as_frame(newdata, [v for v in design.formula.variables if v in read] + roles)

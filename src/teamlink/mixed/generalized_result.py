@@ -232,9 +232,9 @@ class GeneralizedFit(Fit):
         newdata : table, optional
             New rows; those of the fit when None. A group that the fit has not seen gets a
             random effect of zero.
-        level : {"group", "population"}
-            With the groups' random effects, or with all of them at zero. The latter is the
-            prediction for a group in the middle, not the mean over groups.
+        level : {"group", "population"}, or names of grouping factors
+            With the random effects of all factors, of none, or of those named. At population
+            level they are zero: the prediction for a group in the middle, not the mean over groups.
         type : {"response", "link"}
             Expected response (a probability, a count), or linear predictor.
 
