@@ -50,7 +50,7 @@ def _probit(eta: Array, y: Array, m: Array) -> Terms:
 
 def _cloglog(eta: Array, y: Array, m: Array) -> Terms:
     mu = np.exp(np.minimum(eta, FAR))
-    a = mu / np.expm1(np.minimum(mu, FAR))
+    a = np.where(mu < FAR, mu, 0.0) / np.expm1(np.minimum(mu, FAR))
     small = np.minimum(mu, 1e-3)
     rest = np.where(mu < 1e-3, small / 2 + small**2 / 12 - small**4 / 720, a + mu - 1)
     weight = a * rest

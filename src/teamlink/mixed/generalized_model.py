@@ -46,6 +46,9 @@ _STEP = 1e-5
 _FINE_STEP = 1e-4
 """Step of the central differences that make the Hessian of standard errors."""
 
+_DOMINANT, _MINOR = 1.5, 0.1
+"""Standard deviations of effects where one factor is to explain nearly all."""
+
 _CELLS = 3_000_000
 """Rows times nodes times points that are evaluated together."""
 
@@ -260,17 +263,28 @@ class GeneralizedMixed:
         return self._differences(theta, index, self.evaluate(theta), _FINE_STEP, True)
 
     def starts(self) -> Array:
-        """Two starting points a response (2, R, k): by moments, and at even odds."""
-        first, even = self._deviations()
-        return np.stack([self._from(first), self._from(even)])
+        """Starting points (S, R, k): by moments, at even odds, and each factor by turns dominant.
+
+        What one factor explains another may explain as well where groups are few or nested, so that
+        there are several minima.
+        """
+        beta, free = glm_start(self.family, self.observed, self.offset, self.Q)
+        first, even = self._deviations(beta, free)
+        turns = [
+            [np.full_like(sd, _DOMINANT if i == k else _MINOR) for i, sd in enumerate(first)]
+            for k in range(len(first))
+        ]
+        points = [first, even, *(turns if len(first) > 1 else [])]
+        return np.stack([self._from(deviations, beta, free) for deviations in points])
 
     def further_starts(self) -> Array:
         """More starting points (T, R, k): smaller and larger."""
-        first, _ = self._deviations()
-        return np.stack([self._from([c * sd for sd in first]) for c in (0.2, 3.0)])
-
-    def _deviations(self) -> tuple[list[Array], list[Array]]:
         beta, free = glm_start(self.family, self.observed, self.offset, self.Q)
+        first, _ = self._deviations(beta, free)
+        return np.stack([self._from([c * sd for sd in first], beta, free) for c in (0.2, 3.0)])
+
+    def _deviations(self, beta: Array, free: Array) -> tuple[list[Array], list[Array]]:
+        """Standard deviations (R, q) of each factor's effects, by moments and at even odds."""
         natural = self.family.natural(free).T[:, :, None]
         terms = self.family.terms(self.offset + beta @ self.Q.T, self.observed, natural)
         rows = self.rows
@@ -278,9 +292,8 @@ class GeneralizedMixed:
         found = [moment_deviations(f, terms.score, np.maximum(terms.weight, 0.0)) for f in factors]
         return [moments for moments, _ in found], [even for _, even in found]
 
-    def _from(self, deviations: list[Array]) -> Array:
+    def _from(self, deviations: list[Array], beta: Array, free: Array) -> Array:
         """Theta (R, k) with uncorrelated effects of given standard deviations (R, q)."""
-        beta, free = glm_start(self.family, self.observed, self.offset, self.Q)
         thetas = [
             s.parameters(sd[:, :, None] * np.eye(s.q))
             for s, sd in zip(self.structures, deviations, strict=True)

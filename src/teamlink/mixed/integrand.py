@@ -203,10 +203,11 @@ def modes(
     data : responses of the R replicates
     offset : (R, n) fixed part
     Lambda : (R, q, q)
-    natural : (P, R, 1) the family's parameters
+    natural : (P, R, 1) the family's parameters, or (P, 1, 1)
     start : (R, q, J) where to begin
     """
     R, n = offset.shape
+    natural = np.broadcast_to(natural, (len(natural), R, 1))
     u = np.broadcast_to(start, (R, rows.q, len(rows.starts))).copy()
     terms, h = _at(rows, family, data, offset, Lambda, natural, u)
     # A start that is out of reach of floating point is no start.
