@@ -26,6 +26,7 @@ __all__ = [
     "NotConverged",
     "OptionError",
     "RankDeficient",
+    "Separation",
     "StudyError",
     "TeamlinkError",
     "TeamlinkWarning",
@@ -197,6 +198,10 @@ class FewGroups(TeamlinkWarning):
 
 class FewReplicates(TeamlinkWarning):
     """There are too few bootstrap replicates for the ends of an interval at this level."""
+
+
+class Separation(TeamlinkWarning):
+    """Every group holds one kind of response, so that the variance between them has no bound."""
 
 
 class BoundaryFit(TeamlinkWarning):

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.random import Generator
 
 SEED = 19930912
-COUNT = 200
+COUNT = 205
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""200 random generalized designs against glmer, run live: never a worse optimum, never an untrue one.
+"""205 random generalized designs against glmer, run live: never a worse optimum, nor an untrue one.
 
 glmer's own deviance leaves out constants where it uses quadrature, and its modes are sought to a
 tolerance; so both programs' optima are judged by one arbiter, the criterion by dense matrices.

@@ -1,4 +1,4 @@
-"""The criterion of a generalized model: by dense matrices, by brute-force integrals, by differences."""
+"""The criterion of a generalized model: by dense matrices, brute-force integrals, differences."""
 
 from __future__ import annotations
 

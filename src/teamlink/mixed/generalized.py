@@ -13,6 +13,7 @@ from teamlink.errors import (
     NotConverged,
     OptionError,
     RankDeficient,
+    Separation,
     check_option,
 )
 from teamlink.fitting.fit import single_thread, solve
@@ -26,12 +27,15 @@ from teamlink.mixed.log_mean import GaussianLog, NegativeBinomial, Poisson
 from teamlink.mixed.observed import GeneralizedDesign, Roles, read
 from teamlink.mixed.ordinal import Cumulative
 from teamlink.mixed.separation import separating_direction
-from teamlink.typing import Table
+from teamlink.typing import Array, Table
 
 __all__ = ["glmm"]
 
 _MOST_NODES = 5000
 """Nodes of a product rule; more take minutes and gain no digit."""
+
+_WIDE = 8.0
+"""A standard deviation on the scale of the link that no group of mixed responses gives."""
 
 _FAR = 6.0
 """A linear predictor this far out without random effects asks for a test of separation."""
@@ -100,7 +104,7 @@ def glmm(
 
     Warns
     -----
-    DroppedRows, RankDeficient, FewGroups, FewEvents, NotConverged
+    DroppedRows, RankDeficient, FewGroups, FewEvents, Separation, NotConverged
 
     Notes
     -----
@@ -146,7 +150,9 @@ def glmm(
         quadrature = _rule(nagq, design)
         model = bind_generalized(design, _family(family, link, design), quadrature, se)
         _warn_of_aliased(model)
-        _check_separation(model)
+        _warn_of_rare_events(model)
+        beta, _ = glm_start(model.family, model.observed, model.offset, model.Q)
+        _check_separation(model, beta)
         return _fit(model, nagq)
 
 
@@ -204,21 +210,21 @@ def _warn_of_aliased(model: GeneralizedMixed) -> None:
         )
 
 
-def _check_separation(model: GeneralizedMixed) -> None:
-    """Raise where coefficients would grow without end; warn where one event decides."""
+def _warn_of_rare_events(model: GeneralizedMixed) -> None:
     y, m = model.observed.y[0], model.observed.trials
-    if model.family.name == "binomial":
-        rare = min(y.sum(), (m - y).sum())
-        if rare < 2:
-            kind = "event" if y.sum() < 2 else "failure"
-            warnings.warn(
-                f"there is one {kind} only in {m.sum():g} trials: the estimates rest on it",
-                FewEvents,
-                stacklevel=4,
-            )
-    beta, _ = glm_start(model.family, model.observed, model.offset, model.Q)
-    # A start that stays near cannot be on its way to infinity.
-    if np.abs(beta @ model.Q.T).max() < _FAR:
+    if model.family.name == "binomial" and min(y.sum(), (m - y).sum()) < 2:
+        kind = "event" if y.sum() < 2 else "failure"
+        warnings.warn(
+            f"there is one {kind} only in {m.sum():g} trials: the estimates rest on it",
+            FewEvents,
+            stacklevel=3,
+        )
+
+
+def _check_separation(model: GeneralizedMixed, beta: Array) -> None:
+    """Raise where working coefficients (1, p) are on their way to infinity."""
+    y, m = model.observed.y[0], model.observed.trials
+    if np.abs(beta @ model.Q.T).max(initial=0.0) < _FAR:
         return
     direction = separating_direction(model.family, y, m, model.Q)
     if direction is None:
@@ -239,6 +245,7 @@ def _fit(model: GeneralizedMixed, nagq: int) -> GeneralizedFit:
             f"the deviance of {str(model.design.formula)!r} cannot be evaluated at any starting "
             "point: the numbers are out of the range of floating point; rescale the columns"
         )
+    _check_separation(model, model.parts(solution.theta)[1])
     how = "Laplace" if nagq == 1 else f"{nagq}-point quadrature"
     fit = GeneralizedFit(
         model=model,
@@ -253,4 +260,24 @@ def _fit(model: GeneralizedMixed, nagq: int) -> GeneralizedFit:
     )
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
+    _warn_of_constant_groups(fit)
     return fit
+
+
+def _warn_of_constant_groups(fit: GeneralizedFit) -> None:
+    """Warn where every group of a factor is all events or none, and its variance is large."""
+    design = fit.model.design
+    if fit.family != "binomial":
+        return
+    for factor in design.factors:
+        events = np.bincount(factor.only_codes, design.y, factor.n_groups)
+        trials = np.bincount(factor.only_codes, design.trials, factor.n_groups)
+        sd = float(np.sqrt(np.square(fit.Lambda[factor.name]).sum(axis=1).max()))
+        if sd > _WIDE and ((events == 0) | (events == trials)).all():
+            warnings.warn(
+                f"every group of {factor.name!r} is all events or none: the variance between them "
+                f"has no upper bound, and a standard deviation of {sd:.3g} is that of the "
+                "approximation, not of the data",
+                Separation,
+                stacklevel=4,
+            )

@@ -206,7 +206,7 @@ def _coded_response(
             "make it an ordered pandas Categorical, or code it 1, 2, 3, ...",
         )  # fmt: skip
     faults.raise_if_any()
-    codes = pd.Categorical(series, categories=labels).codes.astype(float)
+    codes = pd.Index(labels, dtype=object).get_indexer(series.astype(object)).astype(float)
     codes[codes < 0] = np.nan
     return frame.assign(**{name: codes}), tuple(labels)
 
