@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -241,7 +242,10 @@ def test_gradient_with_several_factors(name: str, sizes: tuple[int, ...]) -> Non
 def test_sparse_and_full_products_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = SeveralFactors("logit", (2, 2, 2))
     one = problem.at(problem.offset, problem.Lambdas, problem.natural)
-    monkeypatch.setattr("teamlink.mixed.joint._DENSE", 2.0)
+    monkeypatch.setattr("teamlink.mixed.joint._FULL", 2.0)
+    listed = problem.at(problem.offset, problem.Lambdas, problem.natural)
+    np.testing.assert_allclose(listed.value, one.value, rtol=1e-13)
+    problem.rows = replace(problem.rows, products=None)
     monkeypatch.setattr("teamlink.mixed.joint._CELLS", 40)
     two = problem.at(problem.offset, problem.Lambdas, problem.natural)
     np.testing.assert_allclose(two.value, one.value, rtol=1e-13)

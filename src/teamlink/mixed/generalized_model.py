@@ -31,7 +31,7 @@ from teamlink.mixed.families import Family, Observed
 from teamlink.mixed.fixed import FixedColumns, fixed_columns
 from teamlink.mixed.generalized_boundary import on_boundary, settle
 from teamlink.mixed.generalized_parts import components, drawn, why_incomparable, why_not_nested
-from teamlink.mixed.glm import glm_start, moment_deviations
+from teamlink.mixed.glm import given_effects, glm_start, moment_deviations
 from teamlink.mixed.integrand import Gradient, Grouped, Rule, evaluate
 from teamlink.mixed.joint import Joint, evaluate_jointly, joined
 from teamlink.mixed.observed import GeneralizedDesign
@@ -290,10 +290,14 @@ class GeneralizedMixed:
         rows = self.rows
         factors = (rows,) if isinstance(rows, Grouped) else (rows.first, *rows.others)
         found = [moment_deviations(f, terms.score, np.maximum(terms.weight, 0.0)) for f in factors]
-        return [moments for moments, _ in found], [even for _, even in found]
+        # What is between the groups of one factor is in part between those of another.
+        share = 1 / np.sqrt(len(factors))
+        return [share * moments for moments, _ in found], [even for _, even in found]
 
     def _from(self, deviations: list[Array], beta: Array, free: Array) -> Array:
         """Theta (R, k) with uncorrelated effects of given standard deviations (R, q)."""
+        spread = np.stack([np.square(sd).sum(axis=1) for sd in deviations]).sum(axis=0)
+        beta, free = given_effects(self.family, beta, free, spread, self.Q)
         thetas = [
             s.parameters(sd[:, :, None] * np.eye(s.q))
             for s, sd in zip(self.structures, deviations, strict=True)

@@ -17,7 +17,7 @@ from teamlink.mixed.log_mean import GaussianLog, NegativeBinomial
 from teamlink.mixed.ordinal import Cumulative
 from teamlink.typing import Array
 
-__all__ = ["glm_start", "moment_deviations"]
+__all__ = ["given_effects", "glm_start", "moment_deviations"]
 
 _STEPS = 12
 _SMALLEST, _LARGEST = 0.1, 3.0
@@ -105,6 +105,31 @@ def glm_start(family: Family, data: Observed, offset: Array, Q: Array) -> tuple[
         information += 1e-8 * np.trace(information, axis1=1, axis2=2)[:, None, None] * np.eye(p)
         step = np.linalg.solve(information, (terms.score @ Q)[:, :, None])[:, :, 0]
     return beta, _own_by_moments(family, data, offset + beta @ Q.T, free)
+
+
+_LATENT = {"logit": 3 / np.pi**2, "probit": 1.0, "cloglog": 6 / np.pi**2}
+"""One over the variance of the latent error that belongs to a link."""
+
+
+def given_effects(
+    family: Family, beta: Array, free: Array, spread: Array, Q: Array
+) -> tuple[Array, Array]:
+    """Coefficients (R, p) and own parameters (R, P) given the effects, from marginal ones.
+
+    Effects of variance `spread` (R,) multiply an expected count by ``exp(spread / 2)``, which comes
+    off the constant; where a latent response is cut they widen its error, and all coefficients and
+    thresholds grow by the root of ``1 + spread / error variance`` [1]_.
+
+    References
+    ----------
+    .. [1] Zeger, Liang, Albert (1988), doi:10.2307/2531734.
+    """
+    if family.link == "log":
+        return beta - 0.5 * spread[:, None] * Q.mean(axis=0), free
+    growth = np.sqrt(1 + _LATENT[family.link] * spread)[:, None]
+    if isinstance(family, Cumulative):
+        free = family.free(growth * family.natural(free))
+    return growth * beta, free
 
 
 def moment_deviations(rows: Grouped, score: Array, weight: Array) -> tuple[Array, Array]:

@@ -48,6 +48,9 @@ _STEPS = 100
 _SURE = 1e-12
 """Once a Newton step promises less than this in every group, one last step is taken."""
 
+_EXACT = 1e-19
+"""Where a Newton step promises less than this there is nothing left to step over."""
+
 _HALVINGS = 30
 
 
@@ -224,7 +227,7 @@ def modes(
     for _ in range(_STEPS):
         L = Lambda[active]
         gram[active], M[active], step, promise = _newton(rows, _take(terms, active), L, u[active])
-        finished = last[active] | ~np.isfinite(promise)
+        finished = last[active] | ~(promise >= _EXACT)
         last[active] = promise < _SURE
         active, step = active[~finished], step[~finished]
         if not active.size:

@@ -28,7 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
 from teamlink.mixed import blocks
 from teamlink.mixed.families import Family, Observed, Terms
@@ -39,9 +40,14 @@ __all__ = ["Joint", "evaluate_jointly", "joined", "spread_jointly"]
 
 _STEPS = 100
 _SURE = 1e-12
+_EXACT = 1e-19
 _HALVINGS = 30
-_DENSE = 0.05
+
+_FULL = 0.2
 """Where a larger share of B is filled, its products are taken as of a full matrix."""
+
+_PRODUCTS = 3_000_000
+"""Up to so many products of entries of B in one row are listed; more go by sparse matrices."""
 
 _CELLS = 4_000_000
 """Size of a chunk of H1^-1 B S^-1."""
@@ -58,6 +64,8 @@ class Joint:
     columns : (t, n) which of the m effects of the other factors a row has
     pairs : (t, n) which filled place of B a row adds to
     row_of, column_of : (nnz,) where that place is
+    products : (3, c) places of B whose products add to B'H1^-1 B, and where in it; None where
+        these are too many to list
     """
 
     first: Grouped
@@ -66,6 +74,7 @@ class Joint:
     pairs: Codes
     row_of: Codes
     column_of: Codes
+    products: Codes | None
 
     @property
     def m(self) -> int:
@@ -82,9 +91,25 @@ def joined(first: Grouped, others: tuple[Grouped, ...]) -> Joint:
         ahead += factor.q * J
     stacked = np.stack(columns)
     places, pairs = np.unique(first.codes * ahead + stacked, return_inverse=True)
+    row_of, column_of = places // ahead, places % ahead
     return Joint(
-        first, others, stacked, pairs.reshape(stacked.shape), places // ahead, places % ahead
+        first, others, stacked, pairs.reshape(stacked.shape), row_of, column_of,
+        _products(row_of, column_of, ahead),
+    )  # fmt: skip
+
+
+def _products(row_of: Codes, column_of: Codes, m: int) -> Codes | None:
+    """All pairs of places of B in the same row; see `Joint`."""
+    count = np.bincount(row_of)
+    if int(np.square(count).sum()) > _PRODUCTS:
+        return None
+    first = np.cumsum(count) - count
+    left = np.repeat(np.arange(len(row_of)), count[row_of])
+    ahead = np.arange(len(left)) - np.repeat(
+        np.cumsum(count[row_of]) - count[row_of], count[row_of]
     )
+    right = first[row_of[left]] + ahead
+    return np.stack([left, right, column_of[left] * m + column_of[right]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +167,8 @@ def _eliminate(rows: Joint, A: Array, E: Array, w: Array) -> _Eliminated | None:
             S += np.bincount(index, w * E[a] * E[b], m * m).reshape(m, m)
     S -= _gram(rows, B, C, J, m)
     S[np.diag_indices(m)] += 1.0
-    try:
-        root: Array = np.asarray(linalg.cholesky(S, lower=True, check_finite=False), dtype=float)
-    except linalg.LinAlgError:
+    root, failed = dpotrf(S, lower=True)
+    if failed:
         return None
     log_det = (
         2 * np.log(np.diag(root)).sum() - 2 * np.log(np.diagonal(M[0], axis1=0, axis2=1)).sum()
@@ -154,12 +178,16 @@ def _eliminate(rows: Joint, A: Array, E: Array, w: Array) -> _Eliminated | None:
 
 def _gram(rows: Joint, B: Array, C: Array, J: int, m: int) -> Array:
     """Sum over c of B_c'C_c (m, m)."""
-    if B.shape[1] > _DENSE * J * m:
+    if B.shape[1] > _FULL * J * m:
         flat = rows.row_of * m + rows.column_of
         full = np.zeros((2, len(B), J * m))
         full[0][:, flat], full[1][:, flat] = B, C
-        left, right = full.reshape(2, len(B) * J, m)
-        return left.T @ right
+        over = full.reshape(2, len(B) * J, m)
+        return np.asarray(over[0].T @ over[1], dtype=float)
+    if rows.products is not None:
+        left, right, place = rows.products
+        total = (B[:, left] * C[:, right]).sum(axis=0)
+        return np.asarray(np.bincount(place, total, m * m).reshape(m, m), dtype=float)
     total = np.zeros((m, m))
     for b, c in zip(B, C, strict=True):
         total += (_matrix(rows, b, J, m).T @ _matrix(rows, c, J, m)).toarray()
@@ -171,13 +199,20 @@ def _matrix(rows: Joint, values: Array, J: int, m: int) -> sparse.csr_array:
     return sparse.csr_array((values, rows.column_of, bounds), shape=(J, m))
 
 
+def _inverse(parts: _Eliminated) -> Array:
+    """S^-1 (m, m)."""
+    found, _ = dpotri(parts.root, lower=True)
+    lower = np.tril(found)
+    inverse: Array = lower + lower.T
+    inverse[np.diag_indices(len(inverse))] *= 0.5
+    return inverse
+
+
 def _solve(rows: Joint, parts: _Eliminated, first: Array, rest: Array) -> tuple[Array, Array]:
     """H^-1 times a vector in two parts, (q, J) and (m,)."""
     own = np.einsum("abj,bj->aj", parts.inverse, first)
     down = (parts.B * own[:, rows.row_of]).sum(axis=0)
-    rest = linalg.cho_solve(
-        (parts.root, True), rest - np.bincount(rows.column_of, down, rows.m), check_finite=False
-    )
+    rest, _ = dpotrs(parts.root, rest - np.bincount(rows.column_of, down, rows.m), lower=True)
     up = parts.C * rest[rows.column_of]
     J = first.shape[1]
     own = own - np.stack([np.bincount(rows.row_of, line, J) for line in up])
@@ -244,7 +279,7 @@ def _mode(
         g1, g2 = g1 - first, g2 - rest
         d1, d2 = _solve(rows, steer, g1, g2)
         promise = float((g1 * d1).sum() + g2 @ d2)
-        if last:
+        if last or promise < _EXACT:
             return _Mode(first, rest, terms, h, parts)
         last, length = promise < _SURE, 1.0
         for _ in range(_HALVINGS):
@@ -259,9 +294,7 @@ def _mode(
 def _own_columns(rows: Joint, parts: _Eliminated, A: Array, E: Array) -> tuple[Array, Array]:
     """H^-1 a_i where a_i is not zero: (q, n) and (t, n)."""
     m, J, q = rows.m, len(rows.first.starts), len(A)
-    inverse: Array = np.asarray(
-        linalg.cho_solve((parts.root, True), np.eye(m), check_finite=False), dtype=float
-    )
+    inverse = _inverse(parts)
     T = np.empty_like(parts.C)
     bounds = np.searchsorted(rows.row_of, np.arange(J + 1))
     chunk = max(1, _CELLS // max(m, 1))
@@ -370,7 +403,7 @@ def spread_jointly(
         return tuple(np.full((f.q, *part.shape), np.nan) for f, part in zip(
             (rows.first, *rows.others), start, strict=True))  # fmt: skip
     J, m, q = len(rows.first.starts), rows.m, len(A)
-    inverse = linalg.cho_solve((parts.root, True), np.eye(m), check_finite=False)
+    inverse = _inverse(parts)
     first = parts.inverse.copy()
     for c in range(q):
         T = _matrix(rows, parts.C[c], J, m) @ inverse
