@@ -33,7 +33,7 @@ def check_estimable(
     there are rows.
     """
     faults = Faults()
-    if residual and np.ptp(y) == 0:
+    if has_residual and np.ptp(y) == 0:
         faults.add(
             f"the response is constant: all {len(y)} values are {y[0]:g}",
             f"column {response!r}",
