@@ -265,7 +265,10 @@ def joined(keys: pd.MultiIndex, name: str) -> pd.Index[Any]:
     """One label for several: ``a:b``."""
     labels: Any = ""
     for i, (level, codes) in enumerate(zip(keys.levels, keys.codes, strict=True)):
-        text = np.array([str(value) for value in level], dtype=object)[codes]
+        values = level.to_numpy(dtype=object)
+        if level.inferred_type != "string":
+            values = np.array([str(value) for value in values], dtype=object)
+        text = values[codes]
         labels = text if i == 0 else labels + ":" + text
     index: pd.Index[Any] = pd.Index(labels, name=name)
     return index
