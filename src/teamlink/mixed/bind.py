@@ -57,7 +57,10 @@ def bind(
     DesignError, FitError
         The fixed effects alone, or they and the groups, reproduce the response.
     """
-    structure = RandomStructure.of_factors([factor.blocks for factor in design.factors])
+    structure = RandomStructure.of_factors(
+        [factor.blocks for factor in design.factors],
+        [factor.compound for factor in design.factors],
+    )
     Y = design.y[:, None] if Y is None else Y
     centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
     random = random_basis(design.factors, structure) if basis is None else basis[1]

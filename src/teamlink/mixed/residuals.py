@@ -108,7 +108,7 @@ def bind_residuals(
     _check_factors(factors)
     group = factors[0].only_codes if factors else None
     group_name = factors[0].name if factors else ""
-    intercept = any(place >= 0 for factor in factors for place in factor.intercepts)
+    intercept = any("Intercept" in factor.names for factor in factors)
     faults = Faults()
     strata, levels = _strata(structure, frame, faults)
     if structure.kind == "independent":
