@@ -203,3 +203,24 @@ class TestPrecisionWeights:
         np.testing.assert_allclose(ours.residual["phi"], theirs["correlation"], atol=ESTIMATE)
         for term, value in by_term(theirs, "std_error").items():
             np.testing.assert_allclose(ours.bse[term], value, rtol=ESTIMATE)
+
+
+class TestStructuredRandomEffects:
+    """``cs``, ``diag`` and ``us`` are nlme's pdCompSymm, pdDiag and pdSymm."""
+
+    @pytest.mark.parametrize("structure", ["cs", "diag", "us"])
+    @methods
+    def test_machines(self, structure: str, method: str) -> None:
+        formula = f"score ~ machine + {structure}(0 + machine | worker)"
+        ours = tl.lmm(formula, table("machines"), reml=method == "REML")
+        theirs = raw()["fits"][f"machines_{structure}"][method]
+        assert abs(ours.deviance - theirs["criterion"]) <= CRITERION
+        assert ours.n_parameters == theirs["parameters"]
+        covariance = ours.sigma**2 * ours.Lambda @ ours.Lambda.T
+        size = np.max(theirs["covariance"])
+        np.testing.assert_allclose(covariance / size, np.array(theirs["covariance"]) / size,
+                                   atol=ESTIMATE)  # fmt: skip
+        for term, value in by_term(theirs, "std_error").items():
+            np.testing.assert_allclose(ours.bse[term], value, rtol=ESTIMATE)
+        frame = ours.ranef()["worker"].iloc[:, ::2].loc[theirs["groups"]]
+        np.testing.assert_allclose(frame, theirs["ranef"], atol=ESTIMATE * np.sqrt(size))

@@ -19,10 +19,10 @@ from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model
 from teamlink.mixed.bind import bind
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
-from teamlink.mixed.criterion import Criterion, criterion, curvature
+from teamlink.mixed.criterion import Criterion, criterion
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import simulate
-from teamlink.mixed.model import LinearMixed
+from teamlink.mixed.model import Latest, LinearMixed
 from teamlink.mixed.nesting import why_model_not_nested, why_models_incomparable
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.residuals import Residuals
@@ -89,6 +89,11 @@ class CorrelatedMixed:
         return self.base.df_method
 
     @property
+    def latest(self) -> Latest:
+        """The point last evaluated with independent residuals."""
+        return self.base.latest
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the p fixed effects that are estimated."""
         return self.base.names
@@ -129,7 +134,10 @@ class CorrelatedMixed:
         products = whitened_products(white.rows, q, p, self.residuals.bundles, groups)
         basis = self.base.response
         own = ResponseBasis(basis.shift[i : i + 1], basis.scale[i : i + 1], basis.offset[i : i + 1])
-        model = replace(self.base, roots=group_roots(products), response=own, df_method="normal")
+        model = replace(
+            self.base, roots=group_roots(products), response=own, df_method="normal",
+            latest=Latest(),
+        )  # fmt: skip
         return model, white.log_det
 
     def whitened(self, theta: Array, i: int = 0) -> tuple[LinearMixed, Array]:
@@ -161,7 +169,7 @@ class CorrelatedMixed:
         self, model: LinearMixed, own: Array, eta: Array, point: Criterion, i: int
     ) -> tuple[Array, Array, Array]:
         """Gradient (k,) and Hessian (k, k) at a whitened point, and how M falls (k, m, m)."""
-        slopes = curvature(point, self.reml)
+        slopes = model.slopes(point)
         gradient, hessian = model.chain(own[None], slopes)
         D = model.directions(own[None])
         forms = slopes.along(D)[0]

@@ -277,7 +277,12 @@ def _blocks(own: list[RandomTerm], columns: list[int]) -> tuple[tuple[int, ...],
 
 def joined(keys: pd.MultiIndex, name: str) -> pd.Index[Any]:
     """One label for several: ``a:b``."""
-    return pd.Index([":".join(map(str, key)) for key in keys], name=name)
+    labels: Any = ""
+    for i, (level, codes) in enumerate(zip(keys.levels, keys.codes, strict=True)):
+        text = np.array([str(value) for value in level], dtype=object)[codes]
+        labels = text if i == 0 else labels + ":" + text
+    index: pd.Index[Any] = pd.Index(labels, name=name)
+    return index
 
 
 def _one_column(columns: Array, formula: Formula) -> Array:

@@ -7,7 +7,7 @@ and the estimates outside are those of the model as written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,32 @@ from teamlink.typing import Array, Codes, Mask
 __all__ = ["LinearMixed"]
 
 
+@dataclass(slots=True)
+class Latest:
+    """The last point of a single search, which is asked for again once the search has ended.
+
+    Nothing depends on it but time: a point is used only for the very statistics and theta it is of.
+    """
+
+    key: tuple[int, bool, bytes] | None = None
+    roots: GroupRoots | None = None
+    point: Criterion | None = None
+    slopes: Curvature | None = None
+
+    def keep(self, roots: GroupRoots, reml: bool, theta: Array, point: Criterion) -> None:
+        """Remember a point; `roots` is held so that its identity stays its own."""
+        self.key, self.roots = (id(roots), reml, theta.tobytes()), roots
+        self.point, self.slopes = point, None
+
+    def holds(self, roots: GroupRoots, reml: bool, theta: Array) -> bool:
+        """Whether the point remembered is this one."""
+        return self.key == (id(roots), reml, theta.tobytes())
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self.key = self.roots = self.point = self.slopes = None
+
+
 @dataclass(frozen=True, slots=True)
 class LinearMixed:
     """A linear mixed model bound to the statistics of R responses.
@@ -63,6 +89,7 @@ class LinearMixed:
     reml : restricted likelihood
     df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
+    latest : the point last evaluated
     """
 
     design: MixedDesign
@@ -74,6 +101,7 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
+    latest: Latest = field(default_factory=Latest, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -151,7 +179,20 @@ class LinearMixed:
     def evaluate(self, theta: Array, index: Codes | None = None) -> Criterion:
         """The criterion in the working basis at theta (A, k)."""
         roots = self.roots if index is None else self.roots.take(index)
-        return criterion(roots, self.structure.factor(theta), self.reml)
+        if self.latest.holds(roots, self.reml, theta) and self.latest.point is not None:
+            return self.latest.point
+        point = criterion(roots, self.structure.factor(theta), self.reml)
+        if len(theta) == roots.responses == 1:
+            self.latest.keep(roots, self.reml, theta, point)
+        return point
+
+    def slopes(self, point: Criterion) -> Curvature:
+        """Derivatives of the criterion in Sigma at a point."""
+        if point is not self.latest.point:
+            return curvature(point, self.reml)
+        if self.latest.slopes is None:
+            self.latest.slopes = curvature(point, self.reml)
+        return self.latest.slopes
 
     def deviance(self, theta: Array, index: Codes | None = None) -> Derivatives:
         """Minus twice the profiled log-likelihood with gradient and Hessian in theta."""
@@ -159,7 +200,7 @@ class LinearMixed:
         if index is not None and constant.size > 1:
             constant = constant[index]
         point = self.evaluate(theta, index)
-        slopes = curvature(point, self.reml)
+        slopes = self.slopes(point)
         gradient, hessian = self.chain(theta, slopes)
         return Derivatives(point.deviance + constant, gradient, hessian)
 
@@ -286,7 +327,7 @@ class LinearMixed:
             rows = np.broadcast_to(self.roots.rows, len(theta))
             return np.repeat(rows[:, None] - self.fixed.kept.size, shape[1], axis=1)
         point = self.evaluate(theta) if point is None else point
-        slopes = curvature(point, self.reml)
+        slopes = self.slopes(point)
         _, hessian = self.chain(theta, slopes)
         return satterthwaite(contrasts, point, slopes, self.directions(theta), hessian)
 

@@ -107,8 +107,10 @@ def accumulate_upper(
     Products
     """
     n = len(X)
-    columns = hstack([each.columns for each in effects], format="csr")
-    N, m = columns.shape[1], fixed.kept.size + Y.shape[1]
+    each = [factor.columns for factor in effects]
+    columns = each[0] if len(each) == 1 else hstack(each, format="csr")
+    N, p = columns.shape[1], fixed.kept.size
+    m = p + Y.shape[1]
     ZtZ, meeting = csr_array((N, N)), csr_array((N, eliminated.shape[1]))
     ZtU = np.zeros((N, m))
     chunk = max(_SPARSE_CHUNK, 2 * N)
@@ -122,7 +124,8 @@ def accumulate_upper(
         ZtU += across @ (U if root is None else root[rows, None] * U)
         ZtZ = ZtZ + across @ Z
         meeting = meeting + across @ other
-    return Products(csr_array(ZtZ), csr_array(meeting), ZtU)
+    Zty = np.ascontiguousarray(ZtU[:, p:].T)
+    return Products(csr_array(ZtZ), csr_array(meeting), ZtU[:, :p], Zty)
 
 
 def recompute_within(

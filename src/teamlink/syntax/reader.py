@@ -158,7 +158,7 @@ class Reader(CallReader):
             raise self.fault(name, f"{name.value!r} takes one random term: {name.value}(x | g)")
         if not bar.correlated:
             message = f"{name.value}(...) says how effects correlate; write one bar in it"
-            raise self.fault(name, message)
+            raise self.fault(name, message, bar)
         return replace(bar, structure=name.value, start=name.start)
 
     def _group_or_bar(self, opening: Token) -> Node:
