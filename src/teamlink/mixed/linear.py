@@ -154,7 +154,8 @@ def _fit(model: LinearMixed | CorrelatedMixed) -> MixedFit:
         n_parameters=len(model.names) + model.n_variances,
         label=_label(model.design),
     )
-    model.latest.forget()
+    if isinstance(model, LinearMixed):
+        model.latest.forget()
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
     warn_of_boundary(fit, stacklevel=3)
