@@ -118,6 +118,11 @@ class CorrelatedMixed:
         """Parameters beyond the fixed effects, sigma among them."""
         return self.structure.size + self.residuals.shape.size + 1
 
+    @property
+    def n_edges(self) -> int:
+        """Variances and correlations of random effects; no residual correlation is at an edge."""
+        return self.structure.size
+
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Theta of the random effects (..., k), and eta."""
         k = self.structure.size
@@ -228,7 +233,7 @@ class CorrelatedMixed:
         """More starting points (T, R, k): every candidate, and random effects spread widely."""
         candidates = self._candidates()
         wide = (
-            self.structure.parameters(scattered_factors(self.base.roots, self.structure))
+            self.structure.parameters(scattered_factors(self.base.roots, self.structure)[:4])
             if self.structure.q
             else np.zeros((0, 0))
         )

@@ -133,6 +133,11 @@ class LinearMixed:
         """Parameters beyond the fixed effects, sigma among them."""
         return self.structure.size + 1
 
+    @property
+    def n_edges(self) -> int:
+        """Variances and correlations of random effects, which vanish together at zero variance."""
+        return self.structure.size
+
     def constant(self) -> Array:
         """(R,) what the working basis and the weights took out of the deviance."""
         jacobian = -2 * self.fixed.log_det if self.reml else 0.0
