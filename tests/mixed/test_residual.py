@@ -303,9 +303,9 @@ class TestOtherVerbs:
         b = again[again["replicate"] == "b"].set_index("term")["estimate"]
         np.testing.assert_allclose(a["x"], fit.params["x"], rtol=1e-7)
         np.testing.assert_allclose(b["x"], 3 * fit.params["x"], rtol=1e-7)
-        boot = tl.bootstrap(fit, n=60, seed=2)
+        boot = tl.bootstrap(fit, n=40, seed=2)
         ratio = boot.bse["x"] / fit.bse["x"]
-        assert 0.7 < ratio < 1.4  # a standard error of 60 replicates is known to a tenth
+        assert 0.6 < ratio < 1.6  # a standard error of 40 replicates is known to 11 %
 
     @pytest.mark.parametrize(
         ("verb", "message"),

@@ -192,6 +192,11 @@ class TestPrecisionWeights:
             <= CRITERION
         )
 
+    def test_kenward_roger_against_pbkrtest(self) -> None:
+        ours = tl.small_sample(self.fit("REML"), "kenward-roger")
+        # lme4's default optimiser leaves theta 1e-4 off.
+        np.testing.assert_allclose(ours.cov_params(), raw()["kenward_roger_weights"], rtol=1e-3)
+
     @methods
     def test_with_a_residual_structure(self, method: str) -> None:
         theirs = raw()["fits"]["weights_ar1"][method]
