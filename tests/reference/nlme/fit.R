@@ -160,6 +160,8 @@ fits <- list(
                        correlation = corAR1(form = ~ place | childid)),
   egsingle_ar1_waves = mixed(math ~ year, egsingle, random = ~ 1 | childid,
                              correlation = corAR1(form = ~ wave | childid)),
+  egsingle_three_levels = mixed(math ~ year, egsingle, random = list(schoolid = ~ 1, childid = ~ 1),
+                                correlation = corAR1(form = ~ wave | schoolid/childid)),
   egsingle_schools = marginal(math ~ year, egsingle,
                               correlation = corAR1(form = ~ wave | childid)),
   machines_cs = mixed(score ~ machine, machines, random = list(worker = pdCompSymm(~ machine - 1))),
