@@ -248,9 +248,10 @@ def _by_group(roots: GroupRoots, Lambda: Array, weights: Array | None, keep: boo
 def _largest(Lambda: Array, S: Array) -> Array:
     """Largest diagonal element (R,) of any G_j - I."""
     R, q, _ = Lambda.shape
-    width = S.shape[1] * S.shape[2]
-    rows = Lambda.swapaxes(1, 2).reshape(R * q, q) @ S.reshape(q, width)
-    size = np.square(rows.reshape(R, q, width)).sum(axis=1)
+    if not S.size:
+        return np.zeros(R)
+    rows = Lambda.swapaxes(1, 2).reshape(R * q, q) @ S.reshape(q, -1)
+    size = np.square(rows.reshape(R, q, -1)).sum(axis=1)
     largest: Array = np.max(size, axis=1, initial=0.0)
     return largest
 
