@@ -23,6 +23,7 @@ __all__ = [
     "Comparable",
     "Decomposes",
     "Derivatives",
+    "Edges",
     "Groups",
     "Model",
     "Pins",
@@ -103,6 +104,16 @@ class Comparable(Protocol):
 
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
+        ...
+
+
+@runtime_checkable
+class Edges(Protocol):
+    """An engine that knows how many of its parameters are zero only on the edge of their range."""
+
+    @property
+    def n_edges(self) -> int:
+        """Number of them: variances and what goes with them."""
         ...
 
 

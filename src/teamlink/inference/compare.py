@@ -10,7 +10,7 @@ from scipy.special import chdtrc
 
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
-from teamlink.fitting.model import Comparable
+from teamlink.fitting.model import Comparable, Edges
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 
 __all__ = ["Comparison", "compare"]
@@ -130,6 +130,11 @@ def _incomparable(one: Fit, two: Fit) -> str | None:
     return one.model.why_incomparable(two.model)
 
 
+def _edges(fit: Fit) -> int:
+    """Parameters of a fit that are zero only on the edge of their range."""
+    return fit.model.n_edges if isinstance(fit.model, Edges) else fit.n_variances
+
+
 def _test(smaller: Fit, larger: Fit) -> tuple[tuple[float, float, float], list[str]]:
     """Likelihood ratio, its degrees of freedom and p value, with remarks; NaN for no test."""
     df = larger.n_parameters - smaller.n_parameters
@@ -146,7 +151,7 @@ def _test(smaller: Fit, larger: Fit) -> tuple[tuple[float, float, float], list[s
         return nothing, [f"No test of {where}: {reason}."]
     chisq = smaller.deviance - larger.deviance
     remarks = []
-    if larger.n_variances > smaller.n_variances:
+    if _edges(larger) > _edges(smaller):
         remarks.append(
             f"{where}: a variance of zero lies on the edge of its range, so p is too large."
         )

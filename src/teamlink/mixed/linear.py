@@ -56,8 +56,8 @@ def lmm(
     residual : ResidualStructure, optional
         How residuals correlate within units, or differ in variance: `ar1`, `car1`,
         `compound_symmetry`, `toeplitz`, `unstructured`, `variance_by`, or a sum of one of these
-        and `variance_by`. There may be one grouping factor, whose groups hold the units; or
-        none, and then the formula needs no random term.
+        and `variance_by`. Each unit lies within one group of every grouping factor; there may be
+        no factor at all, and then the formula needs no random term.
     memberships : mapping, optional
         Grouping name in the formula to the groups of each row of `data`, where a row belongs to
         several with weights; made by `membership` or `cumulative_membership`.

@@ -140,6 +140,11 @@ class LinearMixed:
         """Parameters beyond the fixed effects, sigma among them."""
         return self.structure.size + 1
 
+    @property
+    def n_edges(self) -> int:
+        """Variances and correlations of random effects, which vanish together at zero variance."""
+        return self.structure.size
+
     def constant(self) -> Array:
         """(R,) what the working basis and the weights took out of the deviance."""
         jacobian = -2 * self.fixed.log_det if self.reml else 0.0
@@ -213,22 +218,24 @@ class LinearMixed:
 
     def directions(self, theta: Array) -> Array:
         """(A, k, q, q) derivative of Sigma = Lambda Lambda' in each element of theta."""
-        A, k = theta.shape
-        q = self.structure.q
-        Lambda = self.structure.factor(theta)
-        D = np.zeros((A, k, q, q))
-        each = np.arange(k)
-        D[:, each, self.structure.rows, :] = Lambda[:, :, self.structure.cols].transpose(0, 2, 1)
-        return D + D.transpose(0, 1, 3, 2)
+        structure = self.structure
+        q, entries = structure.q, len(structure.rows)
+        Lambda = structure.factor(theta)
+        D = np.zeros((len(theta), entries, q, q))
+        each = np.arange(entries)
+        D[:, each, structure.rows, :] = Lambda[:, :, structure.cols].transpose(0, 2, 1)
+        return structure.gathered(D + D.transpose(0, 1, 3, 2), 1)
 
     def chain(self, theta: Array, slopes: Curvature) -> tuple[Array, Array]:
         """Gradient (A, k) and Hessian (A, k, k) in theta from the derivatives in Sigma."""
-        rows, cols = self.structure.rows, self.structure.cols
-        gradient = 2 * (slopes.score @ self.structure.factor(theta))[:, rows, cols]
+        structure = self.structure
+        rows, cols = structure.rows, structure.cols
+        gradient = 2 * (slopes.score @ structure.factor(theta))[:, rows, cols]
         D = self.directions(theta)
         same_column = cols[:, None] == cols[None, :]
         bend = 2 * slopes.score[:, rows[:, None], rows[None, :]] * same_column
-        return gradient, slopes.second(D, D) + bend
+        bend = structure.gathered(structure.gathered(bend, 1), 2)
+        return structure.gathered(gradient, 1), slopes.second(D, D) + bend
 
     def starts(self) -> Array:
         """Two starting points a response, (2, R, k): by moments, and at even reliability.

@@ -99,8 +99,8 @@ def why_not_nested(
                 if len(small.factors) == len(large.factors) == 1
                 else f"the larger has no factor that groups the rows as {factor.name!r} does"
             )
-        columns = _blocks(alike[0])
-        if not all(any(_spans(wide, block) for wide in columns) for block in _blocks(factor)):
+        wide = _blocks(alike[0])
+        if not all(any(_within(block, other) for other in wide) for block in _blocks(factor)):
             return "the random effects of the smaller are not among those of the larger"
     return None
 
@@ -138,9 +138,17 @@ def _same_weights(one: MixedDesign, two: MixedDesign) -> bool:
     return np.array_equal(mine, theirs)
 
 
-def _blocks(factor: Factor) -> list[Array]:
-    """The columns of Z in each covariance block."""
-    return [factor.Z[:, b] for b in RandomStructure.of_factors([factor.blocks]).slices]
+def _blocks(factor: Factor) -> list[tuple[Array, bool]]:
+    """The columns of Z in each covariance block, and whether it has compound symmetry."""
+    slices = RandomStructure.of_factors([factor.blocks]).slices
+    return [(factor.Z[:, b], i in factor.compound) for i, b in enumerate(slices)]
+
+
+def _within(block: tuple[Array, bool], other: tuple[Array, bool]) -> bool:
+    """Whether a covariance block is a special case of another."""
+    if other[1]:
+        return block[1] and _same_columns(block[0], other[0])
+    return _spans(other[0], block[0])
 
 
 def _same_columns(one: Array, two: Array) -> bool:

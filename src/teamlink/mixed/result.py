@@ -93,8 +93,8 @@ class MixedFit(Fit):
 
     @property
     def theta(self) -> Array:
-        """(k,) free elements of Lambda, each block's lower triangle down the columns, as lme4."""
-        return self.model.structure.parameters(self.Lambda)
+        """Elements of Lambda, each block's lower triangle down the columns, as lme4."""
+        return self.model.structure.triangles(self.Lambda)
 
     @property
     def varcorr(self) -> pd.DataFrame:
