@@ -21,9 +21,12 @@ _HOME = {
     "TeamlinkError": "errors",
     "aggregate": "data.aggregate",
     "alpha": "measurement",
+    "ar1": "mixed.residual",
     "bootstrap": "inference.bootstrap",
+    "car1": "mixed.residual",
     "center": "data.center",
     "compare": "inference.compare",
+    "compound_symmetry": "mixed.residual",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
     "icc": "mixed.reliability",
@@ -44,7 +47,10 @@ _HOME = {
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
     "test": "mixed.hypotheses",
+    "toeplitz": "mixed.residual",
+    "unstructured": "mixed.residual",
     "validate": "data.schema",
+    "variance_by": "mixed.residual",
 }
 
 __all__ = sorted(_HOME)

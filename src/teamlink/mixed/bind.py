@@ -63,14 +63,15 @@ def bind(
     random = random_basis(design.factors, structure) if basis is None else basis[1]
     chosen = _eliminated(design)
     Z, codes, J = _columns(design, random, chosen)
+    root = design.root_weights
 
     def sums(fixed: FixedBasis, response: ResponseBasis) -> CrossProducts:
-        return accumulate(design.X, Y, Z, codes, J, fixed, response)
+        return accumulate(design.X, Y, Z, codes, J, fixed, response, root)
 
     def reduced(products: CrossProducts) -> GroupRoots:
         roots = group_roots(products)
         if (roots.Wyy < _LITTLE * products.yty).any():
-            return recompute_within(roots, design.X, Y, Z, codes, fixed, response)
+            return recompute_within(roots, design.X, Y, Z, codes, fixed, response, root)
         return roots
 
     plain = centred_responses(Y, centred)
@@ -96,7 +97,7 @@ def bind(
         response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
         roots = reduced(sums(fixed, response))
     _check_residual(design, roots)
-    if len(design.factors) > 1 or chosen < 0:
+    if len(design.factors) > 1 or (design.factors and chosen < 0):
         roots = _with_upper(roots, design, structure, random, chosen, Y, fixed, response)
         _check_upper_residual(design, roots, structure, reml)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
@@ -110,7 +111,7 @@ def _eliminated(design: MixedDesign) -> int:
     sizes = [
         factor.n_groups * factor.q if factor.membership is None else 0 for factor in design.factors
     ]
-    return int(np.argmax(sizes)) if max(sizes) else -1
+    return int(np.argmax(sizes)) if max(sizes, default=0) else -1
 
 
 def _columns(design: MixedDesign, random: RandomBasis, chosen: int) -> tuple[Array, Codes, int]:
@@ -118,7 +119,14 @@ def _columns(design: MixedDesign, random: RandomBasis, chosen: int) -> tuple[Arr
     if chosen < 0:
         return np.zeros((design.n, 0)), np.zeros(design.n, dtype=np.intp), 0
     factor = design.factors[chosen]
-    return random.columns(factor.Z, chosen), factor.only_codes, factor.n_groups
+    Z = _weighted(random.columns(factor.Z, chosen), design)
+    return Z, factor.only_codes, factor.n_groups
+
+
+def _weighted(Z: Array, design: MixedDesign) -> Array:
+    """Rows of Z (n, q) times the roots of their precision weights."""
+    root = design.root_weights
+    return Z if root is None else root[:, None] * Z
 
 
 def _with_upper(
@@ -130,7 +138,8 @@ def _with_upper(
     others = [each for f, each in enumerate(everyone) if f != chosen]
     first = everyone[chosen].columns if chosen >= 0 else csr_array((design.n, 0))
     bottom = structure.factors[chosen] if chosen >= 0 else slice(0, 0)
-    found = accumulate_upper(design.X, Y, others, first, fixed, response)
+    root = design.root_weights
+    found = accumulate_upper(design.X, Y, others, first, fixed, response, root)
     CU = np.concatenate([roots.CX, roots.Cy])
     return replace(roots, upper=upper(bottom, roots.S, CU, others, found, fixed.kept.size))
 
@@ -140,7 +149,7 @@ def _effects(
 ) -> Effects:
     """The sparse working columns of one factor."""
     factor = design.factors[f]
-    columns = factor.by_effect(random.columns(factor.Z, f))
+    columns = factor.by_effect(_weighted(random.columns(factor.Z, f), design))
     return Effects(structure.factors[f], columns, factor.n_groups)
 
 

@@ -245,12 +245,12 @@ def _df(fit: MixedFit, L: Array) -> Array:
     """Degrees of freedom (r,) of the t test of each row of L (r, p), by the method of the fit."""
     model, theta, method = fit.model, fit.working_theta[None], fit.estimates.method
     if method in KINDS:
-        return degrees_of_freedom(model, theta, method, L)
-    point = model.evaluate(theta)
+        return degrees_of_freedom(fit.independent(method), theta, method, L)
     if method == "kenward-roger":
-        adjusted, back = model.kenward_roger(theta, point)
+        plain = fit.independent(method)
+        adjusted, back = plain.kenward_roger(theta, plain.evaluate(theta))
         return adjusted.df(L @ back)
-    df: Array = model.degrees_of_freedom(theta, L @ model.fixed.K, point)[0]
+    df: Array = model.degrees_of_freedom(theta, L @ model.fixed.K)[0]
     return df
 
 
@@ -268,7 +268,8 @@ def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
         )
     if method == "kenward-roger":
         theta = fit.working_theta[None]
-        adjusted, back = fit.model.kenward_roger(theta, fit.model.evaluate(theta))
+        plain = fit.independent(method)
+        adjusted, back = plain.kenward_roger(theta, plain.evaluate(theta))
         ddf, scale = adjusted.scaled_f(L @ back)
         return float(scale * difference @ np.linalg.solve(V, difference) / r), ddf, scale
     w, U = np.linalg.eigh(V)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.mixed.stacks import inverse, inverse_blocks, left, minus_blocks, packed, times
+from teamlink.mixed.stacks import inverse_blocks, left, minus_blocks, packed, times
 from teamlink.mixed.upper import StackPoint, UpperPoint
 from teamlink.moments.upper import Slot
 from teamlink.typing import Array, Codes, Mask
@@ -116,7 +116,7 @@ def conditional(point: StackPoint, Lambda: Array) -> tuple[Array, Array]:
     Where every variance is well away from zero both follow from Omega^-1 by division; elsewhere
     they are multiplied out, which no singular Lambda harms.
     """
-    whole = inverse(point.L)
+    whole = point.roots.inverted()
     slots = point.stack.slots
     E, M = np.empty_like(point.A), np.empty_like(point.A)
     regular = _regular(point, Lambda)
@@ -311,7 +311,8 @@ class _Bottom:
         H = np.empty((R, q, q, J))
         H[:, a, b] = correction
         H[:, b, a] = correction
-        less = np.einsum("rcaj,rcdj,rdbj->rabj", self.T, H, self.T, optimize=True)
+        HT = (H[:, :, :, None] * self.T[:, None]).sum(axis=2)  # H_cd T_db
+        less = (self.T[:, :, :, None] * HT[:, :, None]).sum(axis=1)
         w = np.ones((1, J)) if weights is None else weights
         blocks[:, place, place] += ((self.D - less) * w[:, None, None]).sum(axis=-1)
         whole = self.D * w[:, None, None]

@@ -130,7 +130,7 @@ def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "C
     """
     check_option("kind", kind, KINDS)
     with single_thread().limit(limits=1):
-        covariance, df = _covariance(fit.model, fit.working_theta[None], kind)
+        covariance, df = _covariance(fit.independent("robust"), fit.working_theta[None], kind)
     estimates = replace(fit.estimates, covariance=covariance[None], df=df[None], method=kind)
     return replace(fit, estimates=estimates)
 

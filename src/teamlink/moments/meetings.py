@@ -48,11 +48,13 @@ class WrittenMeetings:
     Attributes
     ----------
     P : (K * s * s, t * J)
+    back : its transpose
     shape : (K, s)
     q : effects a group
     """
 
     P: csc_array
+    back: csr_array
     shape: tuple[int, int]
     q: int
 
@@ -64,11 +66,12 @@ class WrittenMeetings:
 
     def adjoint(self, Phi: Array) -> Array:
         """See `Meetings`."""
-        a, b = np.tril_indices(self.q)
-        R = len(Phi)
-        sums = (self.P.T @ Phi.reshape(R, -1).T).T.reshape(R, len(a), -1)
-        half: Array = sums * np.where(a == b, 1.0, 0.5)[:, None]
-        return half
+        R, t = len(Phi), self.q * (self.q + 1) // 2
+        sums: Array = (self.back @ Phi.reshape(R, -1).T).T.reshape(R, t, -1)
+        if self.q > 1:
+            a, b = np.tril_indices(self.q)
+            sums = sums * np.where(a == b, 1.0, 0.5)[:, None]
+        return sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,8 @@ def _written(values: Array, place: Codes, counts: Codes, shape: tuple[int, int])
     """The map written out: every two columns that meet, group after group."""
     (K, s), q, J = shape, len(values), len(counts)
     if not q:
-        return WrittenMeetings(csc_array((K * s * s, 0)), shape, q)
+        nothing = csc_array((K * s * s, 0))
+        return WrittenMeetings(nothing, csr_array(nothing.T), shape, q)
     pointer = np.concatenate([[0], np.cumsum(counts**2)])
     # Narrow integers: there are far more pairs than groups, and memory is what they cost.
     narrow = max(K * s * s, int(pointer[-1])) < 2**31
@@ -180,4 +184,5 @@ def _written(values: Array, place: Codes, counts: Codes, shape: tuple[int, int])
             if a != b:
                 v += values[b, one] * values[a, two]
             maps.append(csc_array((v, rows, pointer.astype(index)), shape=(K * s * s, J)))
-    return WrittenMeetings(csc_array(hstack(maps)) if len(maps) > 1 else maps[0], shape, q)
+    P = csc_array(hstack(maps)) if len(maps) > 1 else maps[0]
+    return WrittenMeetings(P, csr_array(P.T), shape, q)

@@ -107,6 +107,28 @@ class Stack:
 
 
 @dataclass(frozen=True, slots=True)
+class Products:
+    """Cross-products of the upper columns that the rows are needed for.
+
+    Attributes
+    ----------
+    ZtZ : (N, N) sparse
+    meeting : (N, q * J) sparse Z_r'Z of the eliminated factor
+    ZtX : (N, p)
+    Zty : (R, N)
+    """
+
+    ZtZ: csr_array
+    meeting: csr_array
+    ZtX: Array
+    Zty: Array
+
+    def take(self, index: Codes) -> Products:
+        """The same with some of the responses, `index` integer (r,)."""
+        return replace(self, Zty=self.Zty[index])
+
+
+@dataclass(frozen=True, slots=True)
 class Upper:
     """Statistics of the upper factors.
 
@@ -115,23 +137,23 @@ class Upper:
     bottom : place of the eliminated factor along Lambda
     size : N, number of upper columns
     C : (N, q * J) sparse, transposed projections Q_j'Z_r; column ``a * J + j``
+    across : its transpose
     WX : (p, N) X'Z_r within groups
     Wy : (R, N) y'Z_r within groups
     stacks : the components
     factors : each upper factor's place along Lambda and its number of groups
-    own : for each, the (q, q, groups) products Z'Z of every group
-    Zty : (R, N) y'Z_r
+    products : the cross-products all this was made of
     """
 
     bottom: slice
     size: int
     C: csr_array
+    across: csr_array
     WX: Array
     Wy: Array
     stacks: tuple[Stack, ...]
     factors: tuple[tuple[slice, int], ...]
-    own: tuple[Array, ...]
-    Zty: Array
+    products: Products
 
     @property
     def first(self) -> Codes:
@@ -141,23 +163,7 @@ class Upper:
 
     def take(self, index: Codes) -> Upper:
         """The same with some of the responses, `index` integer (r,)."""
-        return replace(self, Wy=self.Wy[index], Zty=self.Zty[index])
-
-
-@dataclass(frozen=True, slots=True)
-class Products:
-    """Cross-products of the upper columns that the rows are needed for.
-
-    Attributes
-    ----------
-    ZtZ : (N, N) sparse
-    meeting : (N, q * J) sparse Z_r'Z of the eliminated factor
-    ZtU : (N, p + R) products with [X y]
-    """
-
-    ZtZ: csr_array
-    meeting: csr_array
-    ZtU: Array
+        return replace(self, Wy=self.Wy[index], products=self.products.take(index))
 
 
 def upper(
@@ -186,31 +192,15 @@ def upper(
     q, _, J = S.shape
     N = products.ZtZ.shape[0]
     C = csr_array(products.meeting @ _inverse_roots(S)) if J else products.meeting
-    within = products.ZtU.T - CU.reshape(len(CU), q * J) @ C.T
-    spread = products.ZtZ.diagonal()
-    sizes = np.sqrt(np.maximum(spread, 1e-300))
-    within[np.abs(within) < _ROUNDING * sizes * np.sqrt(float(products.ZtU.shape[1]))] = 0.0
+    whole = np.concatenate([products.ZtX.T, products.Zty])
+    within = whole - CU.reshape(len(CU), q * J) @ C.T
+    within[np.abs(within) < _ROUNDING * np.sqrt(products.ZtZ.diagonal())] = 0.0
     stacks = _stacks(C, products, effects, q, J)
     return Upper(
-        bottom=bottom, size=N, C=C, WX=within[:p], Wy=within[p:], stacks=stacks,
-        factors=tuple((each.place, each.groups) for each in effects),
-        own=_own_products(products.ZtZ, effects), Zty=np.ascontiguousarray(products.ZtU[:, p:].T),
+        bottom=bottom, size=N, C=C, across=csr_array(C.T), WX=within[:p], Wy=within[p:],
+        stacks=stacks,
+        factors=tuple((each.place, each.groups) for each in effects), products=products,
     )  # fmt: skip
-
-
-def _own_products(ZtZ: csr_array, effects: Sequence[Effects]) -> tuple[Array, ...]:
-    """Each factor's Z'Z within its own groups, (q, q, groups)."""
-    found, first = [], 0
-    for each in effects:
-        size = each.q * each.groups
-        mine = coo_array(ZtZ[first : first + size, first : first + size])
-        same = mine.row % each.groups == mine.col % each.groups
-        own = np.zeros((each.q, each.q, each.groups))
-        row, col = mine.row[same], mine.col[same]
-        own[row // each.groups, col // each.groups, row % each.groups] = mine.data[same]
-        found.append(own)
-        first += size
-    return tuple(found)
 
 
 def _inverse_roots(S: Array) -> csr_array:
