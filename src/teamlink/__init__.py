@@ -29,6 +29,7 @@ _HOME = {
     "compound_symmetry": "mixed.residual",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
+    "glmm": "mixed.generalized",
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",

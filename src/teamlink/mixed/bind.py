@@ -170,9 +170,10 @@ def _check_upper_residual(
     columns = sum(factor.n_groups * factor.q for factor in design.factors)
     if columns + roots.CX.shape[0] >= design.n:
         return
-    wide = np.repeat(1e5 * even_factor(roots, structure)[None], roots.responses, axis=0)
+    wide = np.repeat(1e8 * even_factor(roots, structure)[None], roots.responses, axis=0)
     rest = criterion(roots, wide, reml).r2
-    _refuse_exact(design, np.flatnonzero(rest < 1e-8 * roots.n), roots.responses)
+    # An exact fit leaves 1e-16 of the sum of squares; a far mean that groups take up leaves 1e-12.
+    _refuse_exact(design, np.flatnonzero(rest < 1e-14 * roots.n), roots.responses)
 
 
 def _check_rows(design: MixedDesign, fixed: FixedBasis) -> None:

@@ -120,6 +120,7 @@ def design(
     memberships: Memberships | None = None,
     weights: str | None = None,
     residual: ResidualStructure | None = None,
+    has_residual: bool = True,
 ) -> MixedDesign:
     """Read a formula, check the table, and make the arrays.
 
@@ -130,6 +131,7 @@ def design(
     memberships : grouping name to the groups of each row of the table, where these are several
     weights : column of precision weights
     residual : residual structure; with one, there need be no random term
+    has_residual : the rows have a residual variance, from which the others must be told apart
 
     Returns
     -------
@@ -169,7 +171,7 @@ def design(
         factors.append(_factor(group, blocks, frame, kept, several))
         first += count
     factors.sort(key=lambda factor: -factor.n_groups)
-    check_estimable(formula.response, y, factors)
+    check_estimable(formula.response, y, factors, has_residual)
     return MixedDesign(
         formula, y, coded["fixed"][0], tuple(factors), coded["fixed"][1], frame.index, dropped,
         None if weights is None else _weights(weights, frame),

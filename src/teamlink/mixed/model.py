@@ -50,6 +50,13 @@ from teamlink.typing import Array, Codes, Mask
 __all__ = ["LinearMixed"]
 
 
+_FEW_GROUPS = 10
+"""Factors with fewer groups than this may leave the criterion with several minima."""
+
+_SMALL = 400
+"""A search over a design with fewer groups than this, of all factors, takes milliseconds."""
+
+
 @dataclass(slots=True)
 class Latest:
     """The last point of a single search, which is asked for again once the search has ended.
@@ -236,7 +243,17 @@ class LinearMixed:
             first = np.repeat(self.structure.factor(self.origin)[None], len(even), axis=0)
         else:
             first = moment_factors(self.roots, self.structure)
-        return self.structure.parameters(np.stack([first, even]))
+        starts = self.structure.parameters(np.stack([first, even]))
+        if self.roots.upper is None or not self._cheap:
+            return starts
+        # A factor of few groups leaves room for several minima, which two starts may both miss.
+        return np.concatenate([starts, self.further_starts()])
+
+    @property
+    def _cheap(self) -> bool:
+        """Whether some factor has few groups, and many starts cost little."""
+        groups = [factor.n_groups for factor in self.design.factors]
+        return min(groups) < _FEW_GROUPS and sum(groups) < _SMALL
 
     def further_starts(self) -> Array:
         """More starting points (T, R, k): smaller, larger, and correlated at random."""

@@ -22,7 +22,7 @@ from teamlink.typing import Array, Table
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
 
-__all__ = ["Interval", "Level", "fitted_values", "predict"]
+__all__ = ["Interval", "Level", "at_rows", "factors_of", "fitted_values", "predict"]
 
 Level: TypeAlias = str | Sequence[str]
 """Whose random effects enter: "group" for all factors, "population" for none, or names of some."""
@@ -73,7 +73,7 @@ def predict(
     memberships: Mapping[str, Membership] | None = None,
 ) -> pd.Series[Any] | pd.DataFrame:
     """See `MixedFit.predict`."""
-    wanted = _factors_of(fit, level)
+    wanted = factors_of(list(fit.ngroups), level)
     check_option("interval", interval, [None, "confidence", "prediction"])
     if newdata is None:
         if memberships:
@@ -106,9 +106,8 @@ def predict(
     )
 
 
-def _factors_of(fit: MixedFit, level: Level) -> set[str]:
-    """Names of the factors whose random effects a level takes in."""
-    names = list(fit.ngroups)
+def factors_of(names: Sequence[str], level: Level) -> set[str]:
+    """Names of the factors, of all those of a fit, whose random effects a level takes in."""
     if isinstance(level, str):
         if level in ("group", "population"):
             return set(names) if level == "group" else set()
@@ -157,7 +156,7 @@ def _new_rows(
     for factor in design.factors:
         at, unseen = None, np.zeros(len(frame))
         if factor.name in wanted:
-            at, unseen = _at_rows(factor, frame, memberships)
+            at, unseen = at_rows(factor, frame, memberships)
         factors.append(at)
         strangers.append(unseen)
     return _Rows(X, tuple(factors), tuple(strangers), frame.index, frame)
@@ -181,7 +180,7 @@ def _check_memberships(
     check_memberships(memberships, rows)
 
 
-def _at_rows(
+def at_rows(
     factor: Factor, frame: pd.DataFrame, memberships: Mapping[str, Membership]
 ) -> tuple[Factor, Array]:
     """A factor at new rows, and (m,) the squared weight of groups that the fit has not seen."""
