@@ -21,11 +21,15 @@ _HOME = {
     "TeamlinkError": "errors",
     "aggregate": "data.aggregate",
     "alpha": "measurement",
+    "ar1": "mixed.residual",
     "bootstrap": "inference.bootstrap",
+    "car1": "mixed.residual",
     "center": "data.center",
     "compare": "inference.compare",
+    "compound_symmetry": "mixed.residual",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
+    "glmm": "mixed.generalized",
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
@@ -44,7 +48,10 @@ _HOME = {
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
     "test": "mixed.hypotheses",
+    "toeplitz": "mixed.residual",
+    "unstructured": "mixed.residual",
     "validate": "data.schema",
+    "variance_by": "mixed.residual",
 }
 
 __all__ = sorted(_HOME)

@@ -221,7 +221,7 @@ def _wild(fit: MixedFit, L: Array, rhs: Array, n: int, weights: str, seed: int) 
     rng = np.random.default_rng(seed)
     with single_thread().limit(limits=1):
         return wild_p_value(
-            fit.model, fit.working_theta, L, difference, method, int(n), rng, weights
+            fit.independent(method), fit.working_theta, L, difference, method, int(n), rng, weights
         )
 
 
@@ -297,12 +297,12 @@ def _df(fit: MixedFit, L: Array) -> Array:
     """Degrees of freedom (r,) of the t test of each row of L (r, p), by the method of the fit."""
     model, theta, method = fit.model, fit.working_theta[None], fit.estimates.method
     if method in KINDS:
-        return degrees_of_freedom(model, theta, method, L)
-    point = model.evaluate(theta)
+        return degrees_of_freedom(fit.independent(method), theta, method, L)
     if method == "kenward-roger":
-        adjusted, back = model.kenward_roger(theta, point)
+        plain = fit.independent(method)
+        adjusted, back = plain.kenward_roger(theta, plain.evaluate(theta))
         return adjusted.df(L @ back)
-    df: Array = model.degrees_of_freedom(theta, L @ model.fixed.K, point)[0]
+    df: Array = model.degrees_of_freedom(theta, L @ model.fixed.K)[0]
     return df
 
 
@@ -314,13 +314,14 @@ def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
     if r == 1:
         return float(difference[0] ** 2 / V[0, 0]), float(_df(fit, L)[0]), 1.0
     if method in KINDS:
-        eta = hotelling(fit.model, fit.working_theta[None], method, L)
+        eta = hotelling(fit.independent(method), fit.working_theta[None], method, L)
         scale = (eta - r + 1) / eta
         F = scale * difference @ np.linalg.solve(V, difference) / r
         return float(F), eta - r + 1, scale
     if method == "kenward-roger":
         theta = fit.working_theta[None]
-        adjusted, back = fit.model.kenward_roger(theta, fit.model.evaluate(theta))
+        plain = fit.independent(method)
+        adjusted, back = plain.kenward_roger(theta, plain.evaluate(theta))
         ddf, scale = adjusted.scaled_f(L @ back)
         return float(scale * difference @ np.linalg.solve(V, difference) / r), ddf, scale
     w, U = np.linalg.eigh(V)

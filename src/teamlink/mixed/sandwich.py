@@ -125,7 +125,7 @@ def robust(fit: MixedFit, kind: Kind = "CR2", cluster: Cluster | None = None) ->
     """
     check_option("kind", kind, KINDS)
     with single_thread().limit(limits=1):
-        model = fit.model.with_clusters(cluster)
+        model = fit.independent("robust").with_clusters(cluster)
         covariance, df = _covariance(model, fit.working_theta[None], kind)
     estimates = replace(fit.estimates, covariance=covariance[None], df=df[None], method=kind)
     return replace(fit, model=model, estimates=estimates)
