@@ -26,6 +26,7 @@ _HOME = {
     "compare": "inference.compare",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
+    "diagnose": "mixed.diagnostics",
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
