@@ -26,6 +26,7 @@ _HOME = {
     "compare": "inference.compare",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
+    "design_effect": "mixed.design_effect",
     "diagnose": "mixed.diagnostics",
     "icc": "mixed.reliability",
     "icc1": "measurement",
@@ -34,6 +35,7 @@ _HOME = {
     "membership": "mixed.membership",
     "load": "data.load",
     "profile": "inference.profile",
+    "r2": "mixed.explained",
     "refit": "inference.refit",
     "reliability": "mixed.reliability",
     "replicate": "registry.replicate",
@@ -42,10 +44,12 @@ _HOME = {
     "simulate": "inference.simulate",
     "simulate_study": "registry.replicate",
     "small_sample": "mixed.adjust",
+    "standardized_effects": "mixed.standardized",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
     "test": "mixed.hypotheses",
     "validate": "data.schema",
+    "variance_explained": "mixed.explained",
 }
 
 __all__ = sorted(_HOME)
