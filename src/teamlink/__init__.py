@@ -23,11 +23,13 @@ _HOME = {
     "alpha": "measurement",
     "bootstrap": "inference.bootstrap",
     "center": "data.center",
+    "collinearity": "mixed.collinearity",
     "compare": "inference.compare",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
     "design_effect": "mixed.design_effect",
     "diagnose": "mixed.diagnostics",
+    "group_residuals": "mixed.group_residuals",
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
@@ -50,6 +52,7 @@ _HOME = {
     "test": "mixed.hypotheses",
     "validate": "data.schema",
     "variance_explained": "mixed.explained",
+    "variance_tests": "mixed.group_residuals",
 }
 
 __all__ = sorted(_HOME)

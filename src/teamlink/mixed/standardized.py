@@ -72,11 +72,11 @@ def standardized_effects(
     >>> import teamlink as tl
     >>> fit = tl.lmm("mathach ~ cses + meanses + (1 | school)", tl.datasets.load("hsb82"))
     >>> tl.standardized_effects(fit)["estimate"].round(3).to_dict()
-    {'cses': 0.21, 'meanses': 0.352}
+    {'cses': 0.21, 'meanses': 0.353}
     >>> tl.standardized_effects(fit, "level")[["varies", "estimate"]].round(3)
              varies  estimate
-    cses     within     0.232
-    meanses  school     0.787
+    cses     within     0.231
+    meanses  school     0.829
     """
     check_option("method", method, ["total", "level", "outcome"])
     design, X = fit.model.design, fit.model.fixed_columns
