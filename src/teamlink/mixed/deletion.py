@@ -109,9 +109,7 @@ def of_rows(rows: Whitened) -> Deletion:
     shift = rows.H * (rows.u / P)[:, None]
     gain = np.square(rows.H).sum(axis=1) / P
     distance = np.square(shift).sum(axis=1) / max(p, 1)
-    return Deletion(
-        shift @ rows.back.T, distance, distance / (1 + gain), 1 + gain, gain, estimable
-    )
+    return Deletion(shift @ rows.back.T, distance, distance / (1 + gain), 1 + gain, gain, estimable)
 
 
 def of_independent_groups(rows: Whitened, codes: Codes, J: int) -> Deletion:

@@ -225,4 +225,6 @@ def _of_factor(fit: MixedFit, rows: Whitened, f: int) -> tuple[pd.DataFrame, pd.
 def _rows_of_groups(factor: Factor) -> list[Codes]:
     """The rows of each group, those with a share of it included."""
     W = factor.weights.tocsc()
-    return [W.indices[a:b].astype(np.intp) for a, b in zip(W.indptr[:-1], W.indptr[1:], strict=True)]
+    return [
+        W.indices[a:b].astype(np.intp) for a, b in zip(W.indptr[:-1], W.indptr[1:], strict=True)
+    ]

@@ -66,11 +66,12 @@ def group_residuals(fit: MixedFit, group: str | None = None) -> pd.DataFrame:
     >>> import teamlink as tl
     >>> fit = tl.lmm("mathach ~ 1 + (1 | school)", tl.datasets.load("hsb82"))
     >>> file = tl.group_residuals(fit)
-    >>> file[["n", "ol_Intercept", "eb_Intercept", "reliability_Intercept"]].head(2).round(3)
-             n  ol_Intercept  eb_Intercept  reliability_Intercept
-    school
-    1224    47        -2.922        -2.664                  0.912
-    1288    25         0.874         0.739                  0.846
+    >>> file.loc[1224, ["n", "ol_Intercept", "eb_Intercept", "reliability_Intercept"]].round(3)
+    n                        47.000
+    ol_Intercept             -2.922
+    eb_Intercept             -2.664
+    reliability_Intercept     0.912
+    Name: 1224, dtype: float64
     """
     factor = _named(fit, group)
     f = fit.model.design.factors.index(factor)
@@ -150,9 +151,7 @@ def variance_tests(fit: MixedFit) -> pd.DataFrame:
     """
     factor = sole_factor(fit.model.design, "variance_tests")
     own = _own(fit, factor)
-    owner, _ = belonging(
-        fit.model.fixed_columns, factor.Z, factor.only_codes, factor.n_groups
-    )
+    owner, _ = belonging(fit.model.fixed_columns, factor.Z, factor.only_codes, factor.n_groups)
     sampling = fit.sigma**2 * np.diagonal(own.inverse, axis1=1, axis2=2)
     statistic = np.nansum(own.residual**2 / sampling, axis=0)
     groups = int(own.usable.sum())

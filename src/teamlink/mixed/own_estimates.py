@@ -60,9 +60,7 @@ def own_estimates(e: Array, Z: Array, codes: Codes, J: int) -> OwnEstimates:
     squares = np.bincount(codes, np.square(rest), J)
     df = np.where(usable, n - q, 0)
     variance = np.where(df > 0, squares / np.maximum(df, 1), np.nan)
-    return OwnEstimates(
-        residual / scale, inverse / (scale[:, None] * scale), usable, df, variance
-    )
+    return OwnEstimates(residual / scale, inverse / (scale[:, None] * scale), usable, df, variance)
 
 
 def belonging(X: Array, Z: Array, codes: Codes, J: int) -> tuple[Codes, Array]:
