@@ -94,9 +94,7 @@ def collinearity(fit: MixedFit) -> Collinearity:
     Examples
     --------
     >>> import teamlink as tl
-    <BLANKLINE>
     >>> fit = tl.lmm("mathach ~ ses + meanses + (1 | school)", tl.datasets.load("hsb82"))
-    <BLANKLINE>
     >>> tl.collinearity(fit).terms.round(3)
              columns   vif  se_factor  tolerance
     ses            1  1.09      1.044      0.917

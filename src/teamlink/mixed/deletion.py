@@ -32,7 +32,7 @@ from teamlink.typing import Array, Codes, Mask
 __all__ = ["Deletion", "Whitened", "of_independent_groups", "of_rows", "of_sets", "whitened"]
 
 _DETERMINES = 1e-9
-"""A share of the information on a coefficient that is left after deletion, if this small, is none."""
+"""So small a share of the information on a coefficient, left after a deletion, is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ def of_sets(rows: Whitened, sets: Iterable[Codes]) -> Deletion:
     found = [_of_set(rows, np.asarray(at, dtype=np.intp)) for at in sets]
     shift = np.array([one[0] for one in found]).reshape(-1, p)
     numbers = np.array([one[1] for one in found]).reshape(-1, 4)
-    return Deletion(shift @ rows.back.T, *numbers.T, np.isfinite(numbers).all(axis=1))
+    cooks_d, mdffits, covratio, covtrace = numbers.T
+    estimable: Mask = np.isfinite(numbers).all(axis=1)
+    return Deletion(shift @ rows.back.T, cooks_d, mdffits, covratio, covtrace, estimable)
 
 
 def _of_set(rows: Whitened, at: Codes) -> tuple[Array, Array]:
@@ -149,7 +151,7 @@ def _of_set(rows: Whitened, at: Codes) -> tuple[Array, Array]:
     p = rows.X.shape[1]
     H, u = rows.H[at], rows.u[at]
     V = rows.precision.block(at)
-    # C_(I)^-1 = I - H'V^-1 H in the metric of (V^-1)_II: p x p, and its eigenvalues say what is lost
+    # C_(I)^-1 = I - H'(V^-1)_II^-1 H is p x p, and its eigenvalues say what is lost.
     root = np.linalg.cholesky(V)
     h = np.linalg.solve(root, np.column_stack([H, u]))
     A = h[:, :p].T @ h[:, :p]

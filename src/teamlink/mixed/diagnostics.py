@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -181,8 +182,9 @@ def _influence(found: Deletion, sigma: float) -> dict[str, Any]:
 def _cholesky(V: Precision, residual: Array) -> Array:
     """(n,) ``L^-1 e``, where the rows that hang together are few enough; else NaN."""
     out: Array = np.full(len(residual), np.nan)
-    links = V.effects != 0
-    _, label = connected_components(block_array([[None, links], [links.T, None]]), directed=False)
+    links = V.effects
+    both = block_array([[None, links], [links.T, None]], format="csr")
+    _, label = connected_components(both, directed=False)
     label = label[: len(residual)]
     order = np.argsort(label, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
@@ -225,6 +227,4 @@ def _of_factor(fit: MixedFit, rows: Whitened, f: int) -> tuple[pd.DataFrame, pd.
 def _rows_of_groups(factor: Factor) -> list[Codes]:
     """The rows of each group, those with a share of it included."""
     W = factor.weights.tocsc()
-    return [
-        W.indices[a:b].astype(np.intp) for a, b in zip(W.indptr[:-1], W.indptr[1:], strict=True)
-    ]
+    return [W.indices[a:b].astype(np.intp) for a, b in pairwise(W.indptr)]

@@ -78,7 +78,7 @@ def chi_square_order(distance: Array, df: Codes) -> Array:
     order: Array = np.full(len(distance), np.nan)
     there = df > 0
     if there.any():
-        share = stats.chi2.cdf(distance[there], df[there])
-        rank = stats.rankdata(share, method="ordinal")
+        share = np.asarray(stats.chi2.cdf(distance[there], df[there]))
+        rank = np.argsort(np.argsort(share, kind="stable"), kind="stable") + 1
         order[there] = stats.chi2.ppf((rank - 0.5) / there.sum(), df[there])
     return order

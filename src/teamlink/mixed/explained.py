@@ -199,8 +199,8 @@ class VarianceExplained:
     >>> hsb = tl.datasets.load("hsb82")
     >>> null = tl.lmm("mathach ~ 1 + (1 | school)", hsb)
     >>> fit = tl.lmm("mathach ~ cses + (1 | school)", hsb)
-    >>> tl.variance_explained(null, fit).remarks[0]
-    'Negative: Intercept by school (-0.0068). The variance is larger with the predictors than without.'
+    >>> tl.variance_explained(null, fit).components["explained"].round(4).to_dict()
+    {'Intercept by school': -0.0068, 'Residual': 0.0546}
     """
 
     components: pd.DataFrame

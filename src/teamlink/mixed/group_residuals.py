@@ -127,8 +127,8 @@ def variance_tests(fit: MixedFit) -> pd.DataFrame:
     -----
     ``H_q = sum_j u_qj^2 / v_qj`` over the least-squares residuals u_qj of the groups with v_qj
     their sampling variance, ``sigma^2`` times the diagonal of ``(Z_j'Z_j)^-1``. Without variance in
-    the coefficient it is near chi-square with ``J - s - 1`` degrees of freedom, ``s + 1`` the number
-    of fixed effects in that coefficient's level-2 equation [1]_. It takes sigma^2 as known and
+    the coefficient it is near chi-square with ``J - s - 1`` degrees of freedom, ``s + 1`` the
+    number of fixed effects in that coefficient's level-2 equation [1]_. It takes sigma^2 as known and
     ignores that coefficients hang together; a likelihood ratio (`compare`) is the stronger test,
     and uses all groups.
 
@@ -139,11 +139,8 @@ def variance_tests(fit: MixedFit) -> pd.DataFrame:
     Examples
     --------
     >>> import teamlink as tl
-    <BLANKLINE>
     >>> hsb = tl.datasets.load("hsb82")
-    <BLANKLINE>
     >>> fit = tl.lmm("mathach ~ cses + (cses | school)", hsb)
-    <BLANKLINE>
     >>> tl.variance_tests(fit).round(2)
                variance  chi_square   df  p_value  groups
     Intercept      8.68     1771.01  159      0.0     160

@@ -104,8 +104,8 @@ class Precision:
 
     def variance(self) -> Array:
         """(n,) diagonal of V."""
-        total: Array = 1.0 + np.asarray(self.effects.power(2).sum(axis=1)).ravel()
-        return total
+        total: Array = np.asarray(self.effects.power(2).sum(axis=1), dtype=float).ravel()
+        return 1.0 + total
 
     def _by_component(self) -> Iterator[tuple[Codes, Codes, Array]]:
         """Rows, columns and Phi of each component, a chunk of rows at a time."""

@@ -22,6 +22,7 @@ Rights, Sterba (2019), doi:10.1037/met0000184. Johnson (2014), doi:10.1111/2041-
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ def chain(factors: Sequence[Factor]) -> tuple[Factor, ...] | None:
     ordered = tuple(sorted(factors, key=lambda factor: -factor.n_groups))
     if any(factor.membership is not None for factor in ordered):
         return None
-    nested = all(lies_within(a, b) for a, b in zip(ordered, ordered[1:], strict=False))
+    nested = all(lies_within(a, b) for a, b in pairwise(ordered))
     return ordered if nested else None
 
 
@@ -62,7 +63,7 @@ def parts(nested: Sequence[Factor], U: Array) -> list[Array]:
         sums = np.stack([np.bincount(codes, u, factor.n_groups) for u in rest.T], axis=1)
         means.append((sums / size[:, None])[codes])
     means.append(np.zeros_like(rest))
-    return [lower - upper for lower, upper in zip(means, means[1:], strict=False)]
+    return [lower - upper for lower, upper in pairwise(means)]
 
 
 def decomposition(fit: MixedFit) -> pd.DataFrame | None:
@@ -72,20 +73,22 @@ def decomposition(fit: MixedFit) -> pd.DataFrame | None:
     if nested is None:
         return None
     levels = [ROWS, *(factor.name for factor in nested)]
-    table = pd.DataFrame(0.0, index=levels, columns=["fixed", "slopes", "means", "residual"])
+    fixed, slopes, means, residual = np.zeros((4, len(levels)))
     expected = fit.model.fixed_columns @ fit.estimates.values[0]
-    for level, part in zip(levels, parts(nested, expected[:, None]), strict=True):
-        table.loc[level, "fixed"] = float(np.square(part).sum()) / (design.n - 1)
+    for level, part in enumerate(parts(nested, expected[:, None])):
+        fixed[level] = np.square(part).sum() / (design.n - 1)
     for k, factor in enumerate(nested):
         place = fit.model.structure.factors[design.factors.index(factor)]
         Sigma = sigma2 * fit.Lambda[place, place] @ fit.Lambda[place, place].T
         split = parts(nested, factor.Z)
-        for level, part in zip(levels[: k + 1], split, strict=False):
-            table.loc[level, "slopes"] += _mean_form(part, Sigma)
+        for level in range(k + 1):
+            slopes[level] += _mean_form(split[level], Sigma)
         above = sum(split[k + 1 :], np.zeros_like(factor.Z)) + factor.Z.mean(axis=0)
-        table.loc[factor.name, "means"] = _mean_form(above, Sigma)
-    table.loc[ROWS, "residual"] = sigma2
-    return table
+        means[k + 1] = _mean_form(above, Sigma)
+    residual[0] = sigma2
+    return pd.DataFrame(
+        {"fixed": fixed, "slopes": slopes, "means": means, "residual": residual}, index=levels
+    )
 
 
 def _mean_form(Z: Array, Sigma: Array) -> float:
