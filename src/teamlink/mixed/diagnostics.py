@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import block_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from teamlink.errors import check_option
@@ -182,10 +182,11 @@ def _influence(found: Deletion, sigma: float) -> dict[str, Any]:
 def _cholesky(V: Precision, residual: Array) -> Array:
     """(n,) ``L^-1 e``, where the rows that hang together are few enough; else NaN."""
     out: Array = np.full(len(residual), np.nan)
-    links = V.effects
-    both = block_array([[None, links], [links.T, None]], format="csr")
-    _, label = connected_components(both, directed=False)
-    label = label[: len(residual)]
+    n, links = len(residual), V.effects.tocoo()
+    edges = (np.ones(links.nnz), (links.row, n + links.col))
+    size = n + links.shape[1]
+    _, label = connected_components(csr_array(edges, shape=(size, size)), directed=False)
+    label = label[:n]
     order = np.argsort(label, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
         if len(rows) <= _DENSE:

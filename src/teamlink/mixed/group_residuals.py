@@ -128,9 +128,9 @@ def variance_tests(fit: MixedFit) -> pd.DataFrame:
     ``H_q = sum_j u_qj^2 / v_qj`` over the least-squares residuals u_qj of the groups with v_qj
     their sampling variance, ``sigma^2`` times the diagonal of ``(Z_j'Z_j)^-1``. Without variance in
     the coefficient it is near chi-square with ``J - s - 1`` degrees of freedom, ``s + 1`` the
-    number of fixed effects in that coefficient's level-2 equation [1]_. It takes sigma^2 as known and
-    ignores that coefficients hang together; a likelihood ratio (`compare`) is the stronger test,
-    and uses all groups.
+    number of fixed effects in that coefficient's level-2 equation [1]_. It takes sigma^2 as known
+    and ignores that coefficients hang together; a likelihood ratio (`compare`) is the stronger
+    test, and uses all groups.
 
     References
     ----------
