@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from teamlink.fitting.summary import Summary, SummaryTable, number
 from teamlink.mixed.distances import gls_covariance
-from teamlink.mixed.result import MixedFit
 from teamlink.typing import Array
+
+if TYPE_CHECKING:
+    from teamlink.mixed.result import MixedFit
 
 __all__ = ["Collinearity", "collinearity"]
 

@@ -20,16 +20,26 @@ doi:10.1111/1467-9868.00195.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from teamlink.mixed.factor import Factor, lies_within
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.precision import Precision, precision
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Deletion", "Whitened", "of_independent_groups", "of_rows", "of_sets", "whitened"]
+__all__ = [
+    "Deletion",
+    "Whitened",
+    "groups_stand_alone",
+    "of_independent_groups",
+    "of_rows",
+    "of_sets",
+    "rows_of_groups",
+    "whitened",
+]
 
 _DETERMINES = 1e-9
 """So small a share of the information on a coefficient, left after a deletion, is none."""
@@ -99,6 +109,20 @@ def whitened(model: LinearMixed, theta: Array, beta: Array) -> Whitened:
     u = inverse.times((model.design.y - X @ beta)[:, None])[:, 0]
     p_diagonal = inverse.diagonal() - np.square(H).sum(axis=1)
     return Whitened(inverse, W, H, u, p_diagonal, np.linalg.solve(R, turn))
+
+
+def rows_of_groups(factor: Factor) -> list[Codes]:
+    """The rows of each group, those with a share of it included."""
+    W = factor.weights.tocsc()
+    parts: list[Codes] = np.split(W.indices.astype(np.intp), W.indptr[1:-1])
+    return parts
+
+
+def groups_stand_alone(factor: Factor, factors: Sequence[Factor]) -> bool:
+    """Whether rows of different groups are uncorrelated: every other factor lies within."""
+    return factor.codes is not None and all(
+        other is factor or lies_within(other, factor) for other in factors
+    )
 
 
 def of_rows(rows: Whitened) -> Deletion:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,18 @@ from teamlink.fitting.fit import single_thread
 from teamlink.mixed.deletion import (
     Deletion,
     Whitened,
+    groups_stand_alone,
     of_independent_groups,
     of_rows,
     of_sets,
+    rows_of_groups,
     whitened,
 )
 from teamlink.mixed.deletion_refit import deleted_variances
 from teamlink.mixed.distances import chi_square_order, mahalanobis, spread_of_estimates
-from teamlink.mixed.factor import Factor, lies_within
 from teamlink.mixed.precision import Precision
 from teamlink.mixed.result import MixedFit
-from teamlink.typing import Array, Codes
+from teamlink.typing import Array
 
 __all__ = ["Diagnostics", "diagnose"]
 
@@ -198,11 +198,8 @@ def _of_factor(fit: MixedFit, rows: Whitened, f: int) -> tuple[pd.DataFrame, pd.
     """What is said of the groups of a factor, and how the fixed effects move without each."""
     design = fit.model.design
     factor, effects = design.factors[f], fit.random_effects[f]
-    sets = _rows_of_groups(factor)
-    alone = factor.codes is not None and all(
-        other is factor or lies_within(other, factor) for other in design.factors
-    )
-    if alone:
+    sets = rows_of_groups(factor)
+    if groups_stand_alone(factor, design.factors):
         found = of_independent_groups(rows, factor.only_codes, factor.n_groups)
     else:
         found = of_sets(rows, sets)
@@ -223,9 +220,3 @@ def _of_factor(fit: MixedFit, rows: Whitened, f: int) -> tuple[pd.DataFrame, pd.
     index = factor.levels
     shift = pd.DataFrame(found.shift, index=index, columns=list(fit.estimates.names))
     return pd.DataFrame(columns, index=index), shift
-
-
-def _rows_of_groups(factor: Factor) -> list[Codes]:
-    """The rows of each group, those with a share of it included."""
-    W = factor.weights.tocsc()
-    return [W.indices[a:b].astype(np.intp) for a, b in pairwise(W.indptr)]

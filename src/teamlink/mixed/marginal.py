@@ -43,7 +43,7 @@ class Effects:
     >>> import teamlink as tl
     >>> fit = tl.lmm("mathach ~ cses * sector + (cses | school)", tl.datasets.load("hsb82"))
     >>> tl.effects(fit, "sector").contrasts()["estimate"].round(3).to_dict()
-    {'Public - Catholic': -2.808}
+    {'Catholic - Public': 2.808}
     """
 
     frame: pd.DataFrame
@@ -138,10 +138,10 @@ def effects(
     >>> found = tl.effects(fit, {"cses": [-1, 1], "sector": None})
     >>> found.frame.round(2)[["cses", "sector", "estimate", "conf_low", "conf_high"]]
        cses    sector  estimate  conf_low  conf_high
-    0    -1  Catholic     12.74     12.09      13.39
-    1    -1    Public      8.59      8.01       9.17
-    2     1  Catholic     15.66     14.85      16.47
-    3     1    Public     14.20     13.48      14.92
+    0    -1    Public      8.59      8.01       9.17
+    1    -1  Catholic     12.74     12.09      13.39
+    2     1    Public     14.20     13.48      14.92
+    3     1  Catholic     15.66     14.85      16.47
     >>> found.others
     'no other predictors'
     """
@@ -204,10 +204,10 @@ def simple_slopes(
     >>> fit = tl.lmm("mathach ~ cses * sector + (cses | school)", tl.datasets.load("hsb82"))
     >>> slopes = tl.simple_slopes(fit, "cses", "sector").set_index("sector")
     >>> slopes[["estimate", "std_error", "p_value"]].round(3).T
-    sector     Catholic  Public
-    estimate      1.462   2.803
-    std_error     0.175   0.155
-    p_value       0.000   0.000
+    sector     Public  Catholic
+    estimate    2.803     1.462
+    std_error   0.155     0.175
+    p_value     0.000     0.000
     """
     check_option("others", others, ["reference", "average"])
     _check_level(level)
