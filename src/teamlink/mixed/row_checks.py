@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["residual_spread", "row_checks"]
 
 _NONE = float("nan")
-_SHIFT = 0.5
+_SHIFT, _NOTED = 0.5, 1.0
+_EXPECTED = 6.0
+"""Over the root of J: the largest shift, in standard errors, that J like groups seldom exceed."""
+
 _LARGE = 3000
 """Rows of a group that meets others, above which its deletion is not worked out for a report."""
 
@@ -59,7 +62,7 @@ def _influence(fit: MixedFit, rows: Whitened, f: int) -> Finding:
     factors = fit.model.design.factors
     factor = factors[f]
     check = f"influential groups: {factor.name}"
-    limit = max(_SHIFT, 3 / np.sqrt(factor.n_groups))
+    limit = max(_SHIFT, _EXPECTED / np.sqrt(factor.n_groups))
     threshold = f"{limit:.2f} std. errors"
     if groups_stand_alone(factor, factors):
         found = of_independent_groups(rows, factor.only_codes, factor.n_groups)
@@ -79,6 +82,14 @@ def _influence(fit: MixedFit, rows: Whitened, f: int) -> Finding:
             "Say so, or leave the predictor out that only this group tells.",
         )  # fmt: skip
     worst = float(moved.max(initial=0.0))
+    if _NOTED < worst <= limit:
+        j, k = divmod(int(moved.argmax()), moved.shape[1])
+        return Finding(
+            check, "note", worst, threshold,
+            f"Group {factor.levels[j]} moves {fit.model.names[k]} by {worst:.2f} of its standard "
+            f"errors; with {factor.n_groups} groups some group does.",
+            "Report the fit with and without it.",
+        )  # fmt: skip
     if worst <= limit:
         return Finding(check, "ok", worst, threshold, "No group moves a coefficient far.")
     shown = []
