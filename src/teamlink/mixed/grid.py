@@ -122,7 +122,10 @@ def reference(fit: MixedFit, data: Table | None) -> Reference:
             levels[name] = _ordered(encoding, name)
         elif frame is not None or name in encoding.names:
             x = design.X[:, encoding.names.index(name)] if frame is None else numbers(frame, name)
-            means[name], sds[name] = float(x.mean()), float(x.std(ddof=1))
+            sds[name] = float(x.std(ddof=1))
+            # A centred predictor has the mean zero, and not what rounding leaves of it.
+            mean = float(x.mean())
+            means[name] = 0.0 if abs(mean) < 1e-12 * sds[name] else mean
         else:
             unknown.append(name)
     if unknown:

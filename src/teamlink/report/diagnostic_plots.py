@@ -76,11 +76,11 @@ def qq_plot(
             distance, expected = frame["mahalanobis"].to_numpy(), frame["chi_square"].to_numpy()
             panels.append((f"distance, {name}", distance, expected))
     figure, axes = _panels(len(panels))
-    for ax, (title, points, expected) in zip(axes, panels, strict=True):
-        if expected is None:
+    for ax, (title, points, order) in zip(axes, panels, strict=True):
+        if order is None:
             _normal_panel(ax, points, palette)
         else:
-            _diagonal_panel(ax, points, expected, palette)
+            _diagonal_panel(ax, points, order, palette)
         ax.set_title(title, color=palette.ink, fontsize=9, loc="left")
         bare(ax, palette)
     return figure
@@ -268,7 +268,7 @@ def effects_plot(effects: Effects, *, palette: Palette = PLAIN) -> Figure:
         raise OptionError(f"a figure shows three predictors at most; got {', '.join(names)}")
     frame = effects.frame
     panels = list(frame[names[2]].unique()) if len(names) > 2 else [None]
-    figure, axes = _panels(len(panels))
+    figure, axes = _panels(len(panels), sharey=True)
     colours = (palette.accent, palette.warn, palette.ink, palette.muted)
     for ax, panel in zip(axes, panels, strict=True):
         here = frame if panel is None else frame[frame[names[2]] == panel]
@@ -340,12 +340,12 @@ def _factors(diagnostics: Diagnostics, group: str | None) -> list[str]:
     return [group]
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, sharey: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side, three a row."""
     across = min(count, 3)
     down = -(-count // across)
     figure = Figure(figsize=(3.3 * across + 0.4, 2.7 * down + 0.1), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(down, across)).ravel()
+    axes = np.atleast_1d(figure.subplots(down, across, sharey=sharey)).ravel()
     for ax in axes[count:]:
         ax.remove()
     return figure, list(axes[:count])
