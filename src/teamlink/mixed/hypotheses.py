@@ -32,7 +32,7 @@ from teamlink.mixed.sandwich import KINDS, degrees_of_freedom
 from teamlink.syntax.hypothesis import Hypothesis, read_hypothesis
 from teamlink.typing import Array
 
-__all__ = ["HypothesisTest", "test"]
+__all__ = ["HypothesisTest", "contrast_df", "test"]
 
 _DEPENDENT = 1e-8
 """A row whose part outside the rows before it is a smaller share of it follows from them."""
@@ -230,7 +230,7 @@ def _each(fit: MixedFit, said: Hypothesis) -> pd.DataFrame:
     L, C = said.contrasts, fit.estimates.covariance[0]
     value = L @ fit.estimates.values[0]
     se = np.sqrt(np.einsum("rp,ps,rs->r", L, C, L))
-    df = _df(fit, L)
+    df = contrast_df(fit, L)
     t = (value - said.rhs) / se
     return pd.DataFrame(
         {
@@ -241,7 +241,7 @@ def _each(fit: MixedFit, said: Hypothesis) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _df(fit: MixedFit, L: Array) -> Array:
+def contrast_df(fit: MixedFit, L: Array) -> Array:
     """Degrees of freedom (r,) of the t test of each row of L (r, p), by the method of the fit."""
     model, theta, method = fit.model, fit.working_theta[None], fit.estimates.method
     if method in KINDS:
@@ -260,7 +260,7 @@ def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
     difference = L @ fit.estimates.values[0] - rhs
     V = L @ fit.estimates.covariance[0] @ L.T
     if r == 1:
-        return float(difference[0] ** 2 / V[0, 0]), float(_df(fit, L)[0]), 1.0
+        return float(difference[0] ** 2 / V[0, 0]), float(contrast_df(fit, L)[0]), 1.0
     if method in KINDS:
         raise OptionError(
             f"several equations at a time have no test with the robust covariance ({method}) yet; "
@@ -274,7 +274,7 @@ def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
         return float(scale * difference @ np.linalg.solve(V, difference) / r), ddf, scale
     w, U = np.linalg.eigh(V)
     F = float(np.mean(np.square(difference @ U) / w))
-    return F, _fai_cornelius(_df(fit, U.T @ L)), 1.0
+    return F, _fai_cornelius(contrast_df(fit, U.T @ L)), 1.0
 
 
 def _fai_cornelius(nu: Array) -> float:
