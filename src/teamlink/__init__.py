@@ -26,6 +26,7 @@ _HOME = {
     "compare": "inference.compare",
     "cumulative_membership": "mixed.membership",
     "datasets": "data",
+    "growth_curve": "growth.curve",
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
