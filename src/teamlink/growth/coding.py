@@ -6,6 +6,7 @@ origin, those of orthogonal polynomials apart, so that the intercept is the stat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +16,6 @@ import numpy as np
 
 from teamlink.errors import OptionError, check_option
 from teamlink.syntax.expression import show_name
-from teamlink.syntax.formula import parse
 from teamlink.typing import Array
 
 __all__ = ["GrowthTerm", "Origin", "Shape", "TimeCoding", "code_time", "coefficient_names"]
@@ -193,8 +193,6 @@ def code_time(
         if family == "polynomial"
         else _piecewise_texts(time, zero, time_unit, knots, coding)
     )
-    # As the formula prints itself, and so as its columns are called.
-    texts = [parse(f"status ~ {text}").fixed for text in texts]
     meanings = _meanings(time, coding, zero, time_unit, knots, len(names) - 1)
     columns = [time if text == show_name(time) else text for text in texts]
     terms = tuple(map(GrowthTerm, names[1:], texts, columns, meanings))
@@ -246,14 +244,23 @@ def _minus(value: float) -> str:
 
 
 def _over(text: str, time_unit: float) -> str:
-    return text if time_unit == 1 else f"({text}) / {number(time_unit)}"
+    """Divide; in the parentheses that a printed formula has, and no others."""
+    if time_unit == 1:
+        return text
+    return f"{f'({text})' if _is_sum(text) else text} / {number(time_unit)}"
+
+
+def _is_sum(text: str) -> bool:
+    """Whether an expression has a plus or a minus outside all parentheses and quotes."""
+    bare = re.sub(r"`[^`]*`", "", text)
+    while "(" in bare:
+        bare = re.sub(r"\([^()]*\)", "", bare)
+    return " + " in bare or " - " in bare
 
 
 def _polynomial_texts(time: str, zero: float, time_unit: float, powers: Array) -> list[str]:
     shown = show_name(time, code=True)
-    moved = f"{shown}{_minus(zero)}"
-    plain = moved == shown
-    base = moved if time_unit == 1 else f"{moved if plain else f'({moved})'} / {number(time_unit)}"
+    base = _over(f"{shown}{_minus(zero)}", time_unit)
     held = shown if base == shown else f"({base})"
     texts = [show_name(time) if base == shown else f"I({base})"]
     for k, row in enumerate(powers[1:], start=2):

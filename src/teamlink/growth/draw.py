@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["draw"]
 
 INK, MUTED = "#1f2933", "#8a94a0"
+QUARTILES = (0.25, 0.75)
 COLOURS = ("#0b6e8f", "#c2452d", "#5b8c3a", "#8a5aa8", "#b8860b")
 
 
@@ -63,7 +64,7 @@ def _values(curve: GrowthCurve, by: str) -> list[Any]:
     if len(seen) <= 5 or not pd.api.types.is_numeric_dtype(held):
         return seen
     own = held.groupby(curve.rows[curve.specification.unit]).mean()
-    return [float(own.mean() - own.std()), float(own.mean() + own.std())]
+    return [float(own.quantile(share)) for share in QUARTILES]
 
 
 def _label(by: str, value: Any) -> str:

@@ -167,8 +167,8 @@ class GrowthCurve:
         Parameters
         ----------
         by : str, optional
-            A predictor: a mean trajectory for each of its categories, or one standard deviation
-            below and above the mean of a number with more than five values.
+            A predictor: a mean trajectory for each of its values, or for its quartiles over
+            units, the first and the third, where it is a number with more than five.
         at : mapping, optional
             One value for each of other predictors.
         individuals : int
