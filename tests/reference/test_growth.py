@@ -19,8 +19,7 @@ THREE_LEVELS = {"unit": "childid", "group": "schoolid"}
 CURVES: dict[str, dict[str, Any]] = {
     "linear": THREE_LEVELS,
     "linear_ml": THREE_LEVELS | {"reml": False},
-    "predicted": THREE_LEVELS
-    | {"predictors": ["female", "lowinc"], "time_varying": "retained"},
+    "predicted": THREE_LEVELS | {"predictors": ["female", "lowinc"], "time_varying": "retained"},
     "quadratic": THREE_LEVELS
     | {
         "shape": "quadratic",
@@ -37,8 +36,7 @@ CURVES: dict[str, dict[str, Any]] = {
         "correlated": False,
         "reml": False,
     },
-    "two_rate": THREE_LEVELS
-    | {"shape": "piecewise", "knots": [0.5], "group_random": "intercept"},
+    "two_rate": THREE_LEVELS | {"shape": "piecewise", "knots": [0.5], "group_random": "intercept"},
     "increment": THREE_LEVELS
     | {"shape": "piecewise", "knots": [0.5], "coding": "increment", "group_random": "intercept"},
     "orthogonal": {

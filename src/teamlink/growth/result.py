@@ -118,9 +118,9 @@ class GrowthCurve:
         Returns
         -------
         DataFrame
-            ``time, group, variance, share, status_rate_correlation``: a row for each grouping
-            factor and the residual at each time. The last column is the correlation, over units
-            or groups, of the status at that time with the rate of change then.
+            The time, ``group, variance, share, status_rate_correlation``: a row for each
+            grouping factor and the residual at each time. The last column is the correlation, over
+            units or groups, of the status at that time with the rate of change then.
 
         Notes
         -----

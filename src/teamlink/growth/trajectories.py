@@ -108,7 +108,9 @@ def _of_population(
     table = _joined(new[[*chosen, curve.coding.time]], found)
     if interval == "prediction":
         # Of a new unit in a new group, at one occasion: every variance counts.
-        spread = expected_variance(curve, times).groupby("time")["variance"].sum().to_numpy()
+        spread = (
+            expected_variance(curve, times).groupby(curve.coding.time)["variance"].sum().to_numpy()
+        )
         place = np.searchsorted(np.unique(times), new[curve.coding.time])
         z = ndtri(0.5 + coverage / 2)
         half = (table["conf_high"] - table["conf_low"]).to_numpy() / 2
@@ -203,7 +205,8 @@ def expected_variance(curve: GrowthCurve, times: Sequence[float] | Array | None)
     parts.append(_part(at, "Residual", residual, np.full(len(at), np.nan)))
     table = pd.concat(parts, ignore_index=True)
     table.insert(3, "share", table["variance"] / table.groupby("time")["variance"].transform("sum"))
-    return table.sort_values("time", kind="stable", ignore_index=True)
+    table = table.sort_values("time", kind="stable", ignore_index=True)
+    return table.rename(columns={"time": curve.coding.time})
 
 
 def _part(at: Array, name: str, variance: Array, r: Array) -> pd.DataFrame:
