@@ -151,7 +151,13 @@ def test_every_fault_at_once():
     assert set(found) == {"column 'child'", "column 'mood'", "column 't'", "knots"}
     assert "with more than one 'school'" in str(error.value)
     assert "movers=" in str(error.value)
-    moody = (table.groupby("child")["mood"].nunique() > 1).sum()
+    moody = (
+        table.drop_duplicates(["child", "mood"])["child"]
+        .duplicated(keep=False)
+        .groupby(table["child"])
+        .any()
+        .sum()
+    )
     assert found["column 'mood'"].startswith(f"not constant within {moody} units of 'child': ")
     assert found["column 'mood'"].endswith(", …")
     assert found["column 't'"] == "4 different times for 5 growth coefficients"
@@ -372,7 +378,7 @@ def test_doses_count_with_their_squares():
         expected = tau * (W[table["t"] == t] ** 2).sum(axis=1).mean()
         row = found[(found["t"] == t) & (found["group"] == "school")].iloc[0]
         assert row["variance"] == pytest.approx(expected)
-    with pytest.raises(tl.OptionError, match="known at the times of the rows only, not at 1.5"):
+    with pytest.raises(tl.OptionError, match=r"times of the rows only, not at 1\.5"):
         curve.expected_variance([1, 1.5])
 
 
