@@ -31,12 +31,16 @@ pupils[["schoolid", "childid", "year", "math", "black", "hispanic", "lowinc"]].h
 # ## Look first
 #
 # 1,721 children in 60 schools have two to six scores each. `year` is counted from the middle of
-# the study: -2.5 is the end of kindergarten for most, 2.5 the end of fifth grade. The scale is
-# that of an item response model, so a step of one means the same everywhere on it.
+# the study: nearly all children are in kindergarten at -1.5, in first grade at -0.5, and in fourth
+# grade at 2.5. The scale is that of an item response model, so a step of one means the same
+# everywhere on it.
 
 # %%
 tl.validate(
-    pupils, numeric=["math", "year"], nested=[("childid", "schoolid")], unique=["childid", "year"]
+    pupils,
+    numeric=["math", "year"],
+    nested=[("childid", "schoolid")],
+    unique=["childid", "year"],
 )
 pupils.groupby("year")["math"].agg(["size", "mean", "std"]).round(2)
 
@@ -57,8 +61,8 @@ null.summary()
 # %% [markdown]
 # Children gain 0.75 a year on average. A child one standard deviation above the mean in its rate
 # gains 0.15 more. Status and rate go together: the correlation is 0.50 in the middle of the
-# study. That number belongs to the origin of time. The last table shows that it is 0.11 in
-# kindergarten and 0.72 at the end, as it must be when children who gain more move ahead.
+# study. That number belongs to the origin of time. The last table shows that it is 0.11 at
+# the start and 0.72 at the end, as it must be when children who gain more move ahead.
 #
 # The reliability of the rates is 0.30: two to six scores tell little of one child's rate. They
 # tell enough of how rates vary over 1,721 children.
@@ -77,8 +81,8 @@ schools.tidy()[["group", "meaning", "estimate"]].round(3)
 
 # %% [markdown]
 # Half of the variance in *rates* lies between schools: the two standard deviations are the same,
-# 0.106. Of the variance in *status* it is a fifth. Schools differ far more in how fast their
-# children learn than in where these stand. The variance of the scores, level by level, as growth
+# 0.106. Of the variance in *status* it is a fifth. Schools account for far more of how fast
+# children learn than of where these stand in the middle of the study. The variance of the scores, level by level, as growth
 # implies it:
 
 # %%
@@ -87,8 +91,13 @@ fig, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
 groups = ["Residual", "childid", "schoolid"]
 stack = [variance.loc[variance["group"] == group, "variance"] for group in groups]
 years = variance["year"].unique()
-axis.stackplot(years, stack, labels=["occasions", "children", "schools"], alpha=0.85,
-               colors=["0.85", "#7fb0c2", "#0b6e8f"])  # fmt: skip
+axis.stackplot(
+    years,
+    stack,
+    labels=["occasions", "children", "schools"],
+    alpha=0.85,
+    colors=["0.85", "#7fb0c2", "#0b6e8f"],
+)
 axis.set(xlabel="year", ylabel="variance of the score", xlim=(-2.5, 2.5))
 axis.legend(frameon=False, loc="upper left")
 plt.show()
@@ -97,7 +106,7 @@ plt.show()
 # ## Which shape?
 #
 # The means bend, so a line is too simple. Candidates: a parabola, a cubic, and two lines that
-# meet at -0.5, the end of first grade. They differ in their fixed parts, hence maximum likelihood.
+# meet at -0.5, in first grade. They differ in their fixed parts, hence maximum likelihood.
 
 # %%
 common = {"random": ["intercept", "linear"], "group_random": ["intercept", "linear"]}
@@ -117,15 +126,22 @@ for name, curve in fits.items():
 
 # %% [markdown]
 # Two pieces have as many parameters as the parabola and fit better by a hundred units of AIC,
-# better even than the cubic. They are easier to tell, too: one rate up to the end of first grade,
-# another from there. The knot was looked for in these data, so its place is a finding of this
+# better even than the cubic. They are easier to tell, too: one rate up to first grade, another from
+# there. The knot was looked for in these data, so its place is a finding of this
 # sample and not a test.
 
 # %%
 pieces = tl.growth_curve(
-    pupils, "math", "year", "childid", "schoolid",
-    shape="piecewise", knots=[-0.5], coding="increment", **bent,
-)  # fmt: skip
+    pupils,
+    "math",
+    "year",
+    "childid",
+    "schoolid",
+    shape="piecewise",
+    knots=[-0.5],
+    coding="increment",
+    **bent,
+)
 table = pieces.tidy()
 table[table["effect"] == "fixed"][["meaning", "estimate", "std_error", "conf_low", "conf_high"]]
 
@@ -141,15 +157,23 @@ pieces.plot(individuals=60, seed=4)
 #
 # The textbook's model has the child's ethnic group at the child level and the share of low-income
 # families at the school level, each for the status and for the rate. The origin is put at the
-# last year, so the intercept is where children stand at the end of fifth grade.
+# last year, so the intercept is where children stand in the end.
 
 # %%
 both = ["black", "hispanic", "lowinc"]
 full = tl.growth_curve(
-    pupils, "math", "year", "childid", "schoolid",
-    shape="piecewise", knots=[-0.5], coding="increment", origin="last",
-    predictors={"intercept": both, "rate": both}, **bent,
-)  # fmt: skip
+    pupils,
+    "math",
+    "year",
+    "childid",
+    "schoolid",
+    shape="piecewise",
+    knots=[-0.5],
+    coding="increment",
+    origin="last",
+    predictors={"intercept": both, "rate": both},
+    **bent,
+)
 full.summary()
 
 # %% [markdown]
@@ -162,9 +186,17 @@ full.summary()
 
 # %%
 last = tl.growth_curve(
-    pupils, "math", "year", "childid", "schoolid",
-    shape="piecewise", knots=[-0.5], coding="increment", origin="last", **bent,
-)  # fmt: skip
+    pupils,
+    "math",
+    "year",
+    "childid",
+    "schoolid",
+    shape="piecewise",
+    knots=[-0.5],
+    coding="increment",
+    origin="last",
+    **bent,
+)
 left = full.reliability()["sd"] ** 2 / last.reliability()["sd"] ** 2
 last.reliability()[["group", "coefficient", "sd"]].assign(explained=(1 - left).round(2)).round(3)
 
@@ -230,7 +262,7 @@ found.assign(boot_low=drawn["conf_low"], boot_high=drawn["conf_high"]).round(4)
 #
 # ## What a district analyst can say
 #
-# 1. Children gain about one scale point a year up to the end of first grade and 0.7 afterwards.
+# 1. Children gain about one scale point a year up to first grade and 0.7 afterwards.
 # 2. Schools matter for growth. Half of the variance in rates lies between schools, although the
 #    study cannot say whether it is teaching, intake or neighbourhood.
 # 3. Children in poorer schools end behind, and the gap widens by about 0.015 a year for every ten

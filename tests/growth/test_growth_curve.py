@@ -464,3 +464,17 @@ def test_plots_that_are_not_offered():
         quadratic().plot("female")
     with pytest.raises(tl.OptionError, match="one value for each predictor"):
         three().plot(at={"lowinc": [10, 20]})
+
+
+def test_rows_without_a_score_count_as_time_in_their_school():
+    table = movers()
+    whole = tl.cumulative_membership(table, "school", "child", "t")
+    gone = table.index[(table["t"] == 1) & (table["child"] < 30)]
+    table.loc[gone, "y"] = np.nan
+    with pytest.warns(DroppedRows, match="30 of 480"):
+        curve = tl.growth_curve(table, "y", "t", "child", "school", movers="cumulative")
+    assert (curve.memberships["school"].weights != whole.weights).nnz == 0
+    used = curve.fit.model.design.factors[1]
+    assert used.name == "school"
+    kept = whole.weights[np.flatnonzero(table["y"].notna())]
+    assert used.membership.toarray() == pytest.approx(kept.toarray())
