@@ -82,8 +82,8 @@ schools.tidy()[["group", "meaning", "estimate"]].round(3)
 # %% [markdown]
 # Half of the variance in *rates* lies between schools: the two standard deviations are the same,
 # 0.106. Of the variance in *status* it is a fifth. Schools account for far more of how fast
-# children learn than of where these stand in the middle of the study. The variance of the scores, level by level, as growth
-# implies it:
+# children learn than of where these stand in the middle of the study. The variance of the
+# scores, level by level, as growth implies it:
 
 # %%
 variance = schools.expected_variance()

@@ -220,6 +220,7 @@ def test_orders_need_one_occasion_a_time_and_no_gap_in_the_keys():
         ({"group": "school", "movers": "cumulativ"}, "did you mean 'cumulative'"),
         ({"time_unit": 0}, "a length of time is positive"),
         ({"df": "satterthwait"}, "did you mean 'satterthwaite'"),
+        ({"residual": "ar1"}, "residual"),
     ],
 )
 def test_options_that_are_not_offered(options, message):
@@ -455,6 +456,10 @@ def test_units_are_drawn_by_the_seed():
     first = [tuple(line.get_ydata()) for line in lines(one)]
     assert first == [tuple(line.get_ydata()) for line in lines(two)]
     assert first != [tuple(line.get_ydata()) for line in lines(three_)]
+
+
+def test_a_notebook_shows_the_picture_by_itself():
+    assert quadratic().plot()._repr_png_().startswith(b"\x89PNG")
 
 
 def test_plots_that_are_not_offered():

@@ -6,6 +6,7 @@ Figures are made without pyplot, so nothing global is opened or left behind.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,15 @@ QUARTILES = (0.25, 0.75)
 COLOURS = ("#0b6e8f", "#c2452d", "#5b8c3a", "#8a5aa8", "#b8860b")
 
 
+class Picture(Figure):
+    """A figure that a notebook shows even where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+
 def draw(
     curve: GrowthCurve,
     by: str | None,
@@ -42,7 +52,7 @@ def draw(
     values = [None] if by is None else _values(curve, by)
     if len(values) > len(COLOURS):
         raise OptionError(f"by={by!r}: {len(values)} categories are too many for one picture")
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Picture(figsize=(6.4, 4.2), layout="constrained")
     ax = figure.subplots()
     _units(ax, curve, by, values, individuals, seed)
     for value, colour in zip(values, COLOURS, strict=False):
