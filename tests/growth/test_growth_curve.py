@@ -221,6 +221,7 @@ def test_orders_need_one_occasion_a_time_and_no_gap_in_the_keys():
         ({"time_unit": 0}, "a length of time is positive"),
         ({"df": "satterthwait"}, "did you mean 'satterthwaite'"),
         ({"residual": "ar1"}, "residual"),
+        ({"group": "child"}, "unit and group are both 'child'"),
     ],
 )
 def test_options_that_are_not_offered(options, message):

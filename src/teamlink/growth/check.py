@@ -76,7 +76,8 @@ def checked_rows(
         group = keys[1] if len(keys) > 1 and keys[1] in have else None
         if group is not None and nested:
             _one_group(frame, spec.unit, group, faults)
-        _invariant(frame, [n for n in spec.invariant if n in have], spec.unit, group, faults)
+        fixed = [name for name in spec.invariant if name in have and name not in keys]
+        _invariant(frame, fixed, spec.unit, group, faults)
     rows = frame.dropna()
     if have and not len(rows) and not unsound:
         faults.add("no row is complete", f"columns {', '.join(map(repr, have))}")

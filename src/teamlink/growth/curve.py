@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -145,6 +146,7 @@ def growth_curve(
     """
     names = coefficient_names(shape, degree, knots, coding)
     _check_options(group, group_random, movers, time_unit)
+    _check_columns({"outcome": outcome, "time": time, "unit": unit, "group": group})
     spec = Specification(
         outcome=outcome,
         unit=unit,
@@ -185,6 +187,14 @@ def _check_options(
         raise OptionError(f"{which}: goes with a group; name its column, as in group='school'")
     if not (np.isfinite(time_unit) and time_unit > 0):
         raise OptionError(f"time_unit={time_unit!r}: a length of time is positive")
+
+
+def _check_columns(named: Mapping[str, str | None]) -> None:
+    """Raise where one column has two parts to play."""
+    parts = [(part, column) for part, column in named.items() if column is not None]
+    for (one, a), (two, b) in combinations(parts, 2):
+        if a == b:
+            raise OptionError(f"{one} and {two} are both {a!r}; they are different columns")
 
 
 def _of_groups(choice: Choice | None, movers: Movers, names: Sequence[str]) -> tuple[str, ...]:

@@ -99,10 +99,11 @@ def summarize(curve: GrowthCurve, level: float) -> Summary:
         *(fact for fact in whole.facts if fact[0] != "Formula"),
     )
     tables = [_mean_table(curve, level)]
-    if fit.model.design.factors:
-        tables.append(_variation_table(curve))
-        if curve.independent:
-            tables.append(_variance_table(curve))
+    if curve.independent:
+        tables += [_variation_table(curve), _variance_table(curve)]
+    else:
+        # The fit's own tables of what varies: residuals of a structure have no reliabilities.
+        tables += whole.tables[:-1]
     return Summary(
         f"Growth curve of {curve.specification.outcome} fitted by {fit.method}",
         facts,
