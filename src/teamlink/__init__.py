@@ -35,6 +35,7 @@ _HOME = {
     "effects": "mixed.marginal",
     "glmm": "mixed.generalized",
     "group_residuals": "mixed.group_residuals",
+    "growth_curve": "growth.curve",
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
