@@ -28,8 +28,10 @@ class Problem:
     group : name of the grouping column
     fixed, slope : right-hand side of the fixed part and of the random part, for engines that
         take them apart
+    others : further random terms, with their plus
     make : draws or loads the data
     refit : responses to refit, 0 for a plain fit
+    family : of a generalized model by Laplace's approximation; None for a linear one
     """
 
     name: str
@@ -43,11 +45,14 @@ class Problem:
     rounds: int = 15
     limit: float = 60.0
     refit: int = 0
+    family: str | None = None
+    others: str = ""
 
     @property
     def formula(self) -> str:
         """The model in lme4's language."""
-        return f"{self.response} ~ {self.fixed} + ({self.slope} | {self.group})"
+        bars = f"({self.slope} | {self.group}){self.others}"
+        return f"{self.response} ~ {self.fixed} + {bars}"
 
 
 def hsb() -> pd.DataFrame:
@@ -59,6 +64,20 @@ def hsb() -> pd.DataFrame:
 def reference_table(name: str) -> pd.DataFrame:
     """Read a table of the reference fixtures."""
     return pd.read_csv(REFERENCE / f"{name}.csv")
+
+
+GENERALIZED = Path(__file__).parents[1] / "tests" / "reference" / "generalized" / "data"
+
+
+def contraception() -> pd.DataFrame:
+    """Use of contraception in Bangladesh, with the square of age."""
+    data = pd.read_csv(GENERALIZED / "contraception.csv")
+    return data.assign(age2=data["age"] ** 2)
+
+
+def verbagg() -> pd.DataFrame:
+    """Verbal aggression: persons crossed with items."""
+    return pd.read_csv(GENERALIZED / "verbagg.csv")
 
 
 def million() -> pd.DataFrame:
@@ -127,6 +146,30 @@ PROBLEMS = {
             make=lambda: reference_table("exam"),
         ),
         Problem(
+            name="contraception",
+            title="Contraception, logit, Laplace",
+            response="use",
+            fixed="age + age2 + urban + livch",
+            slope="1",
+            group="district",
+            reml=False,
+            make=contraception,
+            family="binomial",
+        ),
+        Problem(
+            name="verbagg",
+            title="VerbAgg, persons by items, logit, Laplace",
+            response="r2",
+            fixed="anger + gender + btype + situ",
+            slope="1",
+            group="id",
+            others=" + (1 | item)",
+            reml=False,
+            make=verbagg,
+            family="binomial",
+            rounds=5,
+        ),
+        Problem(
             name="million",
             title="1,000,000 rows, 3,000 schools, 7 fixed effects, slope, REML",
             response="y",
@@ -190,6 +233,7 @@ def store(problem: Problem) -> Path:
         "columns": columns,
         "formula": problem.formula,
         "reml": problem.reml,
+        "family": problem.family,
         "refit": problem.refit,
     }
     (folder / "problem.json").write_text(json.dumps(described))

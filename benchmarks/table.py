@@ -22,6 +22,7 @@ BARS = (
     ("million", "teamlink", "lme4", 1 / 40),
     ("million", "teamlink", "glmm", 1.0),
     ("refit", "teamlink", "lme4", 1 / 60),
+    ("contraception", "teamlink", "lme4", 1 / 8),
 )
 """Problem, engine, peer, and the largest share of the peer's time the engine may take."""
 
