@@ -26,6 +26,7 @@ from scipy import stats
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import single_thread
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
+from teamlink.mixed.generalized_result import GeneralizedFit
 from teamlink.mixed.present import method_words
 from teamlink.mixed.result import MixedFit
 from teamlink.mixed.sandwich import KINDS, degrees_of_freedom
@@ -103,7 +104,7 @@ class HypothesisTest:
 
 
 def test(
-    fit: MixedFit,
+    fit: MixedFit | GeneralizedFit,
     hypothesis: str | Sequence[Any] | Array,
     rhs: float | Sequence[float] = 0.0,  # noqa: PT028 (a verb, not a test)
 ) -> HypothesisTest:
@@ -111,8 +112,9 @@ def test(
 
     Parameters
     ----------
-    fit : MixedFit
+    fit : MixedFit or GeneralizedFit
         Its method decides: that of `lmm`, or of `small_sample`, or, for one equation, of `robust`.
+        For a fit of `glmm` the tests are normal and chi-square.
     hypothesis : str or array
         Equations separated by commas, such as ``"ses = 0, 2*collab - trust = 1"``; ``"a = b = 0"``
         makes two. Or a matrix L (r, p), or one row of it (p,), in the order of ``fit.params``.
@@ -173,7 +175,7 @@ def test(
     )
 
 
-def _hypothesis(fit: MixedFit, given: Any, rhs: Any) -> Hypothesis:
+def _hypothesis(fit: MixedFit | GeneralizedFit, given: Any, rhs: Any) -> Hypothesis:
     """The hypothesis as a matrix, checked."""
     names = fit.estimates.names
     if isinstance(given, str):
@@ -207,7 +209,7 @@ def _words(row: Array, rhs: float, names: Sequence[str]) -> str:
     return f"{text} = {rhs:g}"
 
 
-def _independent(fit: MixedFit, said: Hypothesis) -> list[int]:
+def _independent(fit: MixedFit | GeneralizedFit, said: Hypothesis) -> list[int]:
     """Rows that do not follow from those before; an error where one contradicts them."""
     scaled = said.contrasts * fit.estimates.std_error[0]
     size = np.linalg.norm(scaled, axis=1)
@@ -225,7 +227,7 @@ def _independent(fit: MixedFit, said: Hypothesis) -> list[int]:
     return kept
 
 
-def _each(fit: MixedFit, said: Hypothesis) -> pd.DataFrame:
+def _each(fit: MixedFit | GeneralizedFit, said: Hypothesis) -> pd.DataFrame:
     """Each equation by itself."""
     L, C = said.contrasts, fit.estimates.covariance[0]
     value = L @ fit.estimates.values[0]
@@ -241,8 +243,10 @@ def _each(fit: MixedFit, said: Hypothesis) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _df(fit: MixedFit, L: Array) -> Array:
+def _df(fit: MixedFit | GeneralizedFit, L: Array) -> Array:
     """Degrees of freedom (r,) of the t test of each row of L (r, p), by the method of the fit."""
+    if isinstance(fit, GeneralizedFit):
+        return np.full(len(L), np.inf)
     model, theta, method = fit.model, fit.working_theta[None], fit.estimates.method
     if method in KINDS:
         return degrees_of_freedom(fit.independent(method), theta, method, L)
@@ -254,7 +258,7 @@ def _df(fit: MixedFit, L: Array) -> Array:
     return df
 
 
-def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
+def _joint(fit: MixedFit | GeneralizedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
     """F, its denominator degrees of freedom, and the factor it was multiplied by."""
     r, method = len(L), fit.estimates.method
     difference = L @ fit.estimates.values[0] - rhs
