@@ -20,6 +20,8 @@ _DF_WORDS = {
     "kenward-roger": "Kenward and Roger's covariance and degrees of freedom",
     "residual": "n - p degrees of freedom",
     "normal": "normal tests",
+    "hessian": "normal tests; standard errors from the Hessian in all parameters",
+    "conditional": "normal tests; standard errors with the variances taken as known",
 }
 _DF_WORDS |= {
     kind: f"cluster-robust covariance ({kind}) with Satterthwaite's degrees of freedom"
