@@ -209,7 +209,9 @@ def test(
     )
 
 
-def _wild(fit: MixedFit | GeneralizedFit, L: Array, rhs: Array, n: int, weights: str, seed: int) -> float:
+def _wild(
+    fit: MixedFit | GeneralizedFit, L: Array, rhs: Array, n: int, weights: str, seed: int
+) -> float:
     """P value of the wild cluster bootstrap with the null imposed."""
     method = fit.estimates.method
     if method not in KINDS or isinstance(fit, GeneralizedFit):
