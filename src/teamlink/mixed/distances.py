@@ -32,10 +32,10 @@ _EMPTY = 1e-9
 
 def gls_covariance(fit: MixedFit) -> Array:
     """(p, p) covariance of the fixed effects given the variances, whatever the fit's tests use."""
-    theta = fit.working_theta[None]
-    _, C = fixed_part(fit.model.evaluate(theta))
-    K = fit.model.fixed.K
-    covariance: Array = fit.model.sigma2(theta)[0] * K @ C[0] @ K.T
+    model, theta = fit.model.whitened(fit.working_theta)
+    _, C = fixed_part(model.evaluate(theta[None]))
+    K = model.fixed.K
+    covariance: Array = model.sigma2(theta[None])[0] * K @ C[0] @ K.T
     return covariance
 
 
