@@ -221,6 +221,9 @@ def test_orders_need_one_occasion_a_time_and_no_gap_in_the_keys():
         ({"time_unit": 0}, "a length of time is positive"),
         ({"df": "satterthwait"}, "did you mean 'satterthwaite'"),
         ({"residual": "ar1"}, "residual"),
+        ({"shape": "piecewise", "knots": ["one"]}, "knots: .'one'. must be finite numbers"),
+        ({"time_unit": "month"}, "time_unit: .'month'. must be finite numbers"),
+        ({"origin": np.inf}, "origin: .inf. must be finite numbers"),
         ({"group": "child"}, "unit and group are both 'child'"),
     ],
 )
@@ -271,7 +274,7 @@ def test_typical_values_are_means_over_units_and_the_usual_category():
 
 
 def test_times_cover_the_range_and_hold_the_knots():
-    curve = tl.growth_curve(movers(), "y", "t", "child", shape="piecewise", knots=[1.37],
+    curve = tl.growth_curve(movers(), "y", "t", "child", shape="piecewise", knots=1.37,
                             random="intercept")  # fmt: skip
     times = curve.trajectories()["t"]
     assert (times.min(), times.max()) == (0, 3)
@@ -288,6 +291,8 @@ def test_units_have_their_fitted_values():
     assert list(table) == ["childid", "schoolid", "year", "math", "prediction"]
     boys = curve.trajectories({"female": "Male"}, level="group")
     assert set(boys["female"]) == {"Male"}
+    with pytest.raises(tl.OptionError, match="no row has 5 in 'childid'"):
+        curve.trajectories({"childid": [child, 5]}, level="group")
     with pytest.raises(tl.OptionError, match="its own occasions"):
         curve.trajectories(level="group", times=[0])
 

@@ -459,6 +459,25 @@ class TestVerbs:
         assert rows["df"].iloc[1] == 1
         assert rows["chisq"].iloc[1] > 50
 
+    def test_linear_hypotheses(self) -> None:
+        fit = cbpp()
+        one = tl.test(fit, "period[T.p2] = 0")
+        assert one.statistic == pytest.approx(fit.tvalues["period[T.p2]"] ** 2)
+        assert one.p_value == pytest.approx(fit.pvalues["period[T.p2]"])
+        names = ["period[T.p2]", "period[T.p3]", "period[T.p4]"]
+        three = tl.test(fit, ", ".join(f"{name} = 0" for name in names))
+        b, V = fit.params[names].to_numpy(), fit.cov_params().loc[names, names].to_numpy()
+        wald = b @ np.linalg.solve(V, b)
+        assert three.statistic == pytest.approx(wald / 3)
+        assert three.p_value == pytest.approx(stats.chi2.sf(wald, 3))
+        wine = tl.glmm("rating ~ temp + (1 | judge)", table("wine"), family="ordinal")
+        assert tl.test(wine, "temp[T.warm] = 0").df_num == 1
+
+    @pytest.mark.parametrize("verb", ["robust", "small_sample", "icc", "reliability"])
+    def test_what_is_for_linear_models_only_says_so(self, verb: str) -> None:
+        with pytest.raises(tl.OptionError, match="generalized"):
+            getattr(tl, verb)(cbpp())
+
     def test_an_ordinary_fit_stays_quiet(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -102,11 +102,11 @@ def test_criterion(key: str) -> None:
 def test_fixed_effects(key: str) -> None:
     theirs, ours = reference(key), curve(key).fit
     assert list(ours.params.index) == theirs.terms
-    # Theta is known to the root of what a flat criterion lets lme4's tight optimiser see.
-    assert (np.abs(ours.params.to_numpy() - theirs.fixef) <= 1e-5 * theirs.se).all()
-    assert ours.bse.to_numpy() == pytest.approx(theirs.se, rel=1e-5)
-    # lmerTest differentiates numerically.
-    assert ours.df.to_numpy() == pytest.approx(theirs.df, rel=1e-3)
+    # Both sides stand at the optimum: 2e-9 seen.
+    assert (np.abs(ours.params.to_numpy() - theirs.fixef) <= 1e-7 * theirs.se).all()
+    assert ours.bse.to_numpy() == pytest.approx(theirs.se, rel=1e-7)
+    # lmerTest differentiates numerically: 1e-7 seen.
+    assert ours.df.to_numpy() == pytest.approx(theirs.df, rel=1e-5)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -118,7 +118,8 @@ def test_variances(key: str) -> None:
     assert found.keys() == theirs.varcorr.keys()
     for (group, a, b), value in theirs.varcorr.items():
         scale = np.sqrt(theirs.varcorr[group, a, ""] * theirs.varcorr[group, b or a, ""])
-        assert found[group, a, b] == pytest.approx(value, abs=1e-5 * scale)
+        # Variances are the least certain part of a flat optimum: 7e-9 seen.
+        assert found[group, a, b] == pytest.approx(value, abs=1e-6 * scale)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -128,9 +129,9 @@ def test_mean_trajectory(key: str) -> None:
     table = ours.trajectories(at, times=theirs.years)
     assert table["year"].to_numpy() == pytest.approx(theirs.years)
     half = 1.959963984540054 * theirs.mean_se
-    assert (np.abs(table["prediction"] - theirs.mean) <= 1e-5 * theirs.mean_se).all()
+    assert (np.abs(table["prediction"] - theirs.mean) <= 1e-7 * theirs.mean_se).all()
     width = (table["conf_high"] - table["conf_low"]).to_numpy() / 2
-    assert width == pytest.approx(half, rel=1e-5)
+    assert width == pytest.approx(half, rel=1e-7)
 
 
 def test_the_two_codings_of_pieces_are_one_model() -> None:

@@ -81,11 +81,11 @@ def checked_rows(
     rows = frame.dropna()
     if have and not len(rows) and not unsound:
         faults.add("no row is complete", f"columns {', '.join(map(repr, have))}")
-    elif time in have:
+    elif time in have and len(rows):
         times = numbers(rows, time)
         _shape(times, time, len(coefficients), faults)
         _knots(times, time, knots, faults)
-        if spec.unit in have and len(rows):
+        if spec.unit in have:
             _within(rows[spec.unit], times, time, spec, occasions, faults)
     faults.raise_if_any(DataError if unsound else DesignError)
     return rows

@@ -38,7 +38,7 @@ def growth_curve(
     *,
     shape: Shape = "linear",
     degree: int | None = None,
-    knots: Sequence[float] = (),
+    knots: float | Sequence[float] = (),
     coding: Literal["raw", "orthogonal", "two-rate", "increment"] | None = None,
     origin: Origin = None,
     time_unit: float = 1.0,
@@ -68,7 +68,7 @@ def growth_curve(
         of piecewise growth ``rate1, rate2, ...``, or ``rate, increment1, ...``.
     degree : int, optional
         Of "polynomial", 1 to 5.
-    knots : sequence of float
+    knots : float or sequence of float
         Times at which the rate of "piecewise" growth changes.
     coding : {"raw", "orthogonal", "two-rate", "increment"}, optional
         Of polynomials: powers of time (raw, the default), or polynomials orthogonal over the rows.
@@ -144,8 +144,13 @@ def growth_curve(
     ... ).formula
     'math ~ I((year - 0.5) * (year <= 0.5) + 0.5) + I((year - 0.5) * (year > 0.5)) + (1 | childid)'
     """
-    names = coefficient_names(shape, degree, knots, coding)
-    _check_options(group, group_random, movers, time_unit)
+    at_knots = _numbers("knots", np.atleast_1d(knots).tolist())
+    names = coefficient_names(shape, degree, at_knots, coding)
+    _check_options(group, group_random, movers)
+    (length,) = _numbers("time_unit", [time_unit])
+    if length <= 0:
+        raise OptionError(f"time_unit={time_unit!r}: a length of time is positive")
+    zero = origin if origin is None or isinstance(origin, str) else _numbers("origin", [origin])[0]
     _check_columns({"outcome": outcome, "time": time, "unit": unit, "group": group})
     spec = Specification(
         outcome=outcome,
@@ -163,30 +168,37 @@ def growth_curve(
         spec,
         time,
         names,
-        knots,
+        at_knots,
         nested=movers is None,
         grouped=not isinstance(movers, Membership),
         ordered=movers in ("cumulative", "share") if isinstance(movers, str) else False,
         occasions=residual is None,
     )
-    coded = code_time(time, numbers(rows, time), names, coding, knots, origin, time_unit)
+    coded = code_time(time, numbers(rows, time), names, coding, at_knots, zero, length)
     memberships = _memberships(data, group, unit, time, movers)
     formula = spec.formula(coded)
     fit = lmm(formula, data, reml=reml, df=df, residual=residual, memberships=memberships)
     return GrowthCurve(fit, coded, spec, formula, memberships, rows, residual is None)
 
 
-def _check_options(
-    group: str | None, group_random: Choice | None, movers: Movers, time_unit: float
-) -> None:
+def _check_options(group: str | None, group_random: Choice | None, movers: Movers) -> None:
     """Raise where options do not go together."""
     if not isinstance(movers, Membership):
         check_option("movers", movers, [None, "acute", "cumulative", "share"])
     if group is None and (group_random is not None or movers is not None):
         which = "group_random" if group_random is not None else "movers"
         raise OptionError(f"{which}: goes with a group; name its column, as in group='school'")
-    if not (np.isfinite(time_unit) and time_unit > 0):
-        raise OptionError(f"time_unit={time_unit!r}: a length of time is positive")
+
+
+def _numbers(argument: str, values: Sequence[Any]) -> tuple[float, ...]:
+    """Finite numbers, or an error that names the argument."""
+    try:
+        found = tuple(map(float, values))
+    except (TypeError, ValueError):
+        found = (np.nan,)
+    if not np.isfinite(found).all():
+        raise OptionError(f"{argument}: {values!r} must be finite numbers")
+    return found
 
 
 def _check_columns(named: Mapping[str, str | None]) -> None:

@@ -164,6 +164,9 @@ def _of_units(
     columns = list(dict.fromkeys([*keys, *chosen, curve.coding.time, spec.outcome]))
     table = _joined(rows[columns], found)
     for name, values in chosen.items():
+        strange = [value for value in values if not rows[name].isin([value]).any()]
+        if strange:
+            raise OptionError(f"at: no row has {strange[0]!r} in {name!r}")
         table = table[table[name].isin(values)]
     return table.sort_values([spec.unit, curve.coding.time], kind="stable", ignore_index=True)
 

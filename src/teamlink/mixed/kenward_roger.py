@@ -145,17 +145,19 @@ def kenward_roger_crossed(
     place: tuple[Codes, Codes],
     structure: RandomStructure,
     Lambda: Array,
-    n: int,
+    n: float,
+    i: int = 0,
 ) -> KenwardRoger:
     """The same where there are several grouping factors.
 
     Parameters
     ----------
-    found : traces and products of all elements of the covariances, one replicate
+    found : traces and products of all elements of the covariances
     place : rows and columns of these elements along Lambda
     structure : which of them are free
     Lambda : (Q, Q) relative factors at the REML optimum
     n : number of rows
+    i : which replicate
 
     Notes
     -----
@@ -165,20 +167,20 @@ def kenward_roger_crossed(
     """
     free = _free(place, structure)
     rows, cols = structure.rows, structure.cols
-    own = found.blocks[0][rows, cols] * np.where(rows == cols, 1.0, 2.0)
+    own = found.blocks[i][rows, cols] * np.where(rows == cols, 1.0, 2.0)
     own = structure.gathered(own, 0)
     s = (Lambda @ Lambda.T)[rows, cols][np.unique(structure.ties, return_index=True)[1]]
     k, p = len(s), found.forms.shape[-1] - 1
     P, Q = np.empty((k + 1, p, p)), np.empty((k + 1, k + 1, p, p))
     traces = np.empty((k + 1, k + 1))
-    P[1:] = -structure.gathered(found.forms[0][free, :p, :p], 0)
+    P[1:] = -structure.gathered(found.forms[i][free, :p, :p], 0)
     P[0] = -np.eye(p) - np.tensordot(s, P[1:], axes=1)
-    gram = found.gram[0][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
+    gram = found.gram[i][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
     Q[1:, 1:] = structure.gathered(structure.gathered(gram, 0), 1)
     Q[1:, 0] = -P[1:] - np.einsum("j,ijab->iab", s, Q[1:, 1:])
     Q[0, 1:] = Q[1:, 0].transpose(0, 2, 1)
     Q[0, 0] = -P[0] - np.tensordot(s, Q[0, 1:], axes=1)
-    each = found.traces[0][np.ix_(free, free)]
+    each = found.traces[i][np.ix_(free, free)]
     traces[1:, 1:] = structure.gathered(structure.gathered(each, 0), 1)
     traces[1:, 0] = traces[0, 1:] = own - traces[1:, 1:] @ s
     traces[0, 0] = n - s @ own - s @ traces[0, 1:]

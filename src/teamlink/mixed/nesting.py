@@ -12,6 +12,7 @@ from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
 __all__ = [
+    "added_variances",
     "why_incomparable",
     "why_model_not_nested",
     "why_models_incomparable",
@@ -26,6 +27,11 @@ class Mixed(Protocol):
     @property
     def design(self) -> MixedDesign:
         """The rows."""
+        ...
+
+    @property
+    def structure(self) -> RandomStructure:
+        """Which entries of Lambda are free."""
         ...
 
     @property
@@ -55,6 +61,18 @@ def why_model_not_nested(one: Mixed, other: object) -> str | None:
     if not isinstance(other, Mixed):
         return "they are models of different kinds"
     return why_not_nested(one.design, other.design, one.fixed_columns, other.fixed_columns)
+
+
+def added_variances(one: Mixed, other: object) -> int:
+    """How many variances of the other are zero where it is the one, a case of it."""
+    return (
+        _variances(other.structure) - _variances(one.structure) if isinstance(other, Mixed) else 0
+    )
+
+
+def _variances(structure: RandomStructure) -> int:
+    """Free variances: diagonal elements of Lambda that are not tied to one another."""
+    return len(np.unique(structure.ties[structure.rows == structure.cols]))
 
 
 def why_incomparable(

@@ -51,8 +51,8 @@ def reliability(fit: MixedFit) -> pd.DataFrame:
                reliability  groups
     Intercept       0.9014     160
     """
-    tau = fit.sigma**2 * np.diag(fit.Lambda @ fit.Lambda.T)
     design = fit.independent("reliability").design
+    tau = fit.sigma**2 * np.diag(fit.Lambda @ fit.Lambda.T)
     if len(design.factors) > 1 or design.factors[0].membership is not None:
         return _resolved(fit, tau)
     v, usable = _sampling_variance(fit)
