@@ -136,7 +136,7 @@ def diagnose(fit: MixedFit, variances: bool = False) -> Diagnostics:
     check_option("variances", variances, [True, False])
     refitted = deleted_variances(fit) if variances else None
     with single_thread().limit(limits=1):
-        model = fit.independent("diagnose")
+        model = fit.unweighted("diagnose")
         rows = whitened(model, fit.working_theta, fit.estimates.values[0])
         frames, shifts = {}, {}
         for f, factor in enumerate(fit.model.design.factors):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import DesignError
+from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model
@@ -454,6 +454,11 @@ def bind_generalized(
     design : GeneralizedDesign
     family, quadrature, se : as in `GeneralizedMixed`
     """
+    if any(factor.compound for factor in design.factors):
+        raise OptionError(
+            "cs(x | g): compound symmetry goes with linear models (tl.lmm); write (x | g) or "
+            "diag(x | g)"
+        )
     order = np.argsort(design.factors[0].only_codes, kind="stable")
     structures = tuple(RandomStructure.of_factors([f.blocks]) for f in design.factors)
     bases = tuple(random_basis([f], s) for f, s in zip(design.factors, structures, strict=True))

@@ -141,7 +141,7 @@ def icc(fit: MixedFit) -> pd.DataFrame:
             variance  residual     icc  cumulative
     school     8.614   39.1483  0.1804      0.1804
     """
-    factors = fit.independent("icc").design.factors
+    factors = fit.unweighted("icc").design.factors
     Sigma = fit.sigma**2 * fit.Lambda @ fit.Lambda.T
     variance = np.array(
         [

@@ -62,6 +62,26 @@ class MixedFit(Fit):
             )
         return self.model
 
+    def unweighted(self, what: str) -> LinearMixed:
+        """The model, if its residuals have no structure and its rows no weights; else an error.
+
+        Parameters
+        ----------
+        what : what is asked of it, for the error
+
+        Raises
+        ------
+        OptionError
+            The model has a residual structure or precision weights.
+        """
+        model = self.independent(what)
+        if model.design.weights is not None:
+            raise OptionError(
+                f"{what}: not offered for a fit with precision weights "
+                f"({model.design.weights.name}) yet"
+            )
+        return model
+
     @property
     def formula(self) -> Formula:
         """The formula, as read."""

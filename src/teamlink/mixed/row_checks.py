@@ -51,6 +51,9 @@ def row_checks(fit: MixedFit) -> list[Finding]:
     if isinstance(fit.model, CorrelatedMixed):
         says = "rows and groups are not looked at one by one where residuals have a structure"
         return [Finding("rows and groups", "not checked", float("nan"), "", says)]
+    if fit.model.design.weights is not None:
+        says = "rows and groups are not looked at one by one where rows have weights"
+        return [Finding("rows and groups", "not checked", float("nan"), "", says)]
     with single_thread().limit(limits=1):
         rows = whitened(fit.model, fit.working_theta, fit.estimates.values[0])
         covariance = fit.sigma**2 * rows.back @ rows.back.T
