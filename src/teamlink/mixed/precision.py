@@ -42,6 +42,7 @@ class Precision:
     own : (J, q, q) B_j
     T : (n, N) sparse; N is zero where there is one factor
     parts : for each component of the upper columns, which (s,) and Phi (s, s)
+    place : (N,) where each upper column stands in its component
     component : (n,) the component that a row's upper columns are of
     effects : (n, M) sparse ``Z Lambda`` of all factors, so that ``V = I + effects effects'``
     """
@@ -51,6 +52,7 @@ class Precision:
     own: Array
     T: csr_array
     parts: tuple[tuple[Codes, Array], ...]
+    place: Codes
     component: Codes
     effects: csr_array
 
@@ -77,8 +79,8 @@ class Precision:
         if self.Z.shape[1]:
             total -= np.einsum("ia,iab,ib->i", self.Z, self.own[self.codes], self.Z)
         for rows, columns, Phi in self._by_component():
-            dense = self.T[rows][:, columns].toarray()
-            total[rows] -= ((dense @ Phi) * dense).sum(axis=1)
+            part = csr_array(self.T[rows][:, columns])
+            total[rows] -= np.asarray(part.multiply(part @ Phi).sum(axis=1)).ravel()
         return total
 
     def block(self, rows: Codes) -> Array:
@@ -90,9 +92,12 @@ class Precision:
             out -= (scaled @ Z.T) * (codes[:, None] == codes)
         for c in np.unique(self.component[rows]) if self.parts else ():
             at = np.flatnonzero(self.component[rows] == c)
-            columns, Phi = self.parts[c]
-            dense = self.T[rows[at]][:, columns].toarray()
-            out[np.ix_(at, at)] -= dense @ Phi @ dense.T
+            met = csr_array(self.T[rows[at]])
+            # Rows meet few of the columns: only these, and sparse times dense twice.
+            touched, where = np.unique(met.indices, return_inverse=True)
+            part = csr_array((met.data, where, met.indptr), shape=(len(at), len(touched)))
+            own = self.place[touched]
+            out[np.ix_(at, at)] -= part @ (part @ self.parts[c][1][np.ix_(own, own)]).T
         return out
 
     def covariance(self, rows: Codes) -> Array:
@@ -144,11 +149,13 @@ def precision(model: LinearMixed, theta: Array) -> Precision:
     if point.upper is None:
         own = _own(model, Lambda)
         codes = design.factors[0].only_codes
-        return Precision(columns[0], codes, own, nothing, (), nowhere, csr_array(effects))
+        none = nowhere[:0]
+        return Precision(columns[0], codes, own, nothing, (), none, nowhere, csr_array(effects))
     Z, codes, own = _eliminated(model, point.upper, Lambda, columns)
     T = _against_the_eliminated(model, point.upper, Z, codes, own, columns)
     parts = tuple(_components(point))
-    return Precision(Z, codes, own, T, parts, _component(T, parts), csr_array(effects))
+    place, component = _component(T, parts)
+    return Precision(Z, codes, own, T, parts, place, component, csr_array(effects))
 
 
 def _own(model: LinearMixed, Lambda: Array) -> Array:
@@ -205,14 +212,17 @@ def _components(point: Criterion) -> Iterator[tuple[Codes, Array]]:
             yield own[real], block[np.ix_(real, real)]
 
 
-def _component(T: csr_array, parts: tuple[tuple[Codes, Array], ...]) -> Codes:
-    """(n,) the component of each row; all of a row's upper columns are of one."""
-    of_column = np.zeros(T.shape[1], dtype=np.intp)
+def _component(T: csr_array, parts: tuple[tuple[Codes, Array], ...]) -> tuple[Codes, Codes]:
+    """Where each column stands in its component, and the component (n,) of each row.
+
+    All of a row's upper columns are of one component.
+    """
+    place, of_column = np.zeros((2, T.shape[1]), dtype=np.intp)
     for c, (columns, _) in enumerate(parts):
-        of_column[columns] = c
+        place[columns], of_column[columns] = np.arange(len(columns)), c
     first = T.indices[np.minimum(T.indptr[:-1], max(len(T.indices) - 1, 0))]
     component: Codes = np.where(np.diff(T.indptr) > 0, of_column[first], 0)
-    return component
+    return place, component
 
 
 def _sums(values: Array, codes: Codes, J: int) -> Array:
