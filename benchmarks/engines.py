@@ -125,6 +125,8 @@ def mixedlm(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) 
 def statsmodels(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
     """Statsmodels' MixedLM; normal tests."""
     package = importlib.import_module("statsmodels.formula.api")
+    if problem.random:
+        raise NotImplementedError("MixedLM has one grouping factor")
 
     def one(table: pd.DataFrame) -> Outcome:
         model = package.mixedlm(

@@ -14,6 +14,7 @@ import teamlink as tl
 
 CACHE = Path(__file__).parent / ".cache"
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "lme4" / "data"
+FACTORS = Path(__file__).parents[1] / "tests" / "reference" / "factors" / "data"
 
 REFITS = 1000
 """Responses in the refit problem."""
@@ -28,7 +29,8 @@ class Problem:
     group : name of the grouping column
     fixed, slope : right-hand side of the fixed part and of the random part, for engines that
         take them apart
-    others : further random terms, with their plus
+    random : the whole random part, where there are several grouping factors; for the others
+        `slope` and `group` say it
     make : draws or loads the data
     refit : responses to refit, 0 for a plain fit
     family : of a generalized model by Laplace's approximation; None for a linear one
@@ -46,13 +48,13 @@ class Problem:
     limit: float = 60.0
     refit: int = 0
     family: str | None = None
-    others: str = ""
+    random: str = ""
 
     @property
     def formula(self) -> str:
         """The model in lme4's language."""
-        bars = f"({self.slope} | {self.group}){self.others}"
-        return f"{self.response} ~ {self.fixed} + {bars}"
+        random = self.random or f"({self.slope} | {self.group})"
+        return f"{self.response} ~ {self.fixed} + {random}"
 
 
 def hsb() -> pd.DataFrame:
@@ -78,6 +80,17 @@ def contraception() -> pd.DataFrame:
 def verbagg() -> pd.DataFrame:
     """Verbal aggression: persons crossed with items."""
     return pd.read_csv(GENERALIZED / "verbagg.csv")
+
+
+def growth() -> pd.DataFrame:
+    """Yearly mathematics scores of children in schools, as they ship with teamlink."""
+    data = tl.datasets.load("egsingle")
+    return data[["schoolid", "childid", "year", "math"]].copy()
+
+
+def factors_table(name: str) -> pd.DataFrame:
+    """Read a table of the reference fixtures of several factors."""
+    return pd.read_csv(FACTORS / f"{name}.csv.gz")
 
 
 def million() -> pd.DataFrame:
@@ -163,7 +176,7 @@ PROBLEMS = {
             fixed="anger + gender + btype + situ",
             slope="1",
             group="id",
-            others=" + (1 | item)",
+            random="(1 | id) + (1 | item)",
             reml=False,
             make=verbagg,
             family="binomial",
@@ -192,6 +205,55 @@ PROBLEMS = {
             make=pairs,
             rounds=5,
             limit=60.0,
+        ),
+        Problem(
+            name="chem97",
+            title="Chem97, pupils in schools in authorities, ML",
+            response="score",
+            fixed="gcsecnt",
+            slope="",
+            group="",
+            random="(1 | lea/school)",
+            reml=False,
+            make=lambda: factors_table("chem97"),
+        ),
+        Problem(
+            name="growth",
+            title="egsingle, growth with slopes of children and schools, REML",
+            response="math",
+            fixed="year",
+            slope="",
+            group="",
+            random="(year | schoolid) + (year | childid)",
+            reml=True,
+            make=growth,
+            rounds=9,
+        ),
+        Problem(
+            name="insteval2",
+            title="InstEval, students crossed with lecturers, REML",
+            response="y",
+            fixed="1",
+            slope="",
+            group="",
+            random="(1 | s) + (1 | d)",
+            reml=True,
+            make=lambda: factors_table("insteval"),
+            rounds=5,
+            limit=120.0,
+        ),
+        Problem(
+            name="insteval3",
+            title="InstEval, students, lecturers, departments, ML",
+            response="y",
+            fixed="service",
+            slope="",
+            group="",
+            random="(1 | s) + (1 | d) + (1 | dept)",
+            reml=False,
+            make=lambda: factors_table("insteval"),
+            rounds=5,
+            limit=120.0,
         ),
         Problem(
             name="refit",

@@ -57,6 +57,9 @@ MODELS: dict[str, tuple[str, str, Any]] = {
     "ovary_diag_ar1": ("follicles ~ s + c + (s || mare)", "ovary", tl.ar1("place", by="mare")),
     "egsingle_ar1": ("math ~ year + (1 | childid)", "egsingle", tl.ar1("place", by="childid")),
     "egsingle_ar1_waves": ("math ~ year + (1 | childid)", "egsingle", tl.ar1("year", by="childid")),
+    "egsingle_three_levels": (
+        "math ~ year + (1 | schoolid) + (1 | childid)", "egsingle", tl.ar1("year", by="childid"),
+    ),
     "egsingle_schools": ("math ~ year", "egsingle", tl.ar1("year", by="childid")),
 }  # fmt: skip
 
@@ -144,6 +147,11 @@ def test_random_effects(key: str, method: str) -> None:
     if "ranef" not in theirs:
         assert ours.ranef() == {}
         return
+    if key == "egsingle_three_levels":  # of nlme's factors the script keeps the innermost
+        tau = ours.varcorr.set_index("group")["vcov"]
+        np.testing.assert_allclose(tau["childid"], theirs["covariance"][0][0], rtol=ESTIMATE)
+        np.testing.assert_allclose(ours.fittedvalues[:10], theirs["fitted"], rtol=ESTIMATE)
+        return
     covariance = np.asarray(theirs["covariance"])
     mine = ours.sigma**2 * ours.Lambda @ ours.Lambda.T
     size = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
@@ -192,6 +200,11 @@ class TestPrecisionWeights:
             <= CRITERION
         )
 
+    def test_kenward_roger_against_pbkrtest(self) -> None:
+        ours = tl.small_sample(self.fit("REML"), "kenward-roger")
+        # lme4's default optimiser leaves theta 1e-4 off.
+        np.testing.assert_allclose(ours.cov_params(), raw()["kenward_roger_weights"], rtol=1e-3)
+
     @methods
     def test_with_a_residual_structure(self, method: str) -> None:
         theirs = raw()["fits"]["weights_ar1"][method]
@@ -203,3 +216,24 @@ class TestPrecisionWeights:
         np.testing.assert_allclose(ours.residual["phi"], theirs["correlation"], atol=ESTIMATE)
         for term, value in by_term(theirs, "std_error").items():
             np.testing.assert_allclose(ours.bse[term], value, rtol=ESTIMATE)
+
+
+class TestStructuredRandomEffects:
+    """``cs``, ``diag`` and ``us`` are nlme's pdCompSymm, pdDiag and pdSymm."""
+
+    @pytest.mark.parametrize("structure", ["cs", "diag", "us"])
+    @methods
+    def test_machines(self, structure: str, method: str) -> None:
+        formula = f"score ~ machine + {structure}(0 + machine | worker)"
+        ours = tl.lmm(formula, table("machines"), reml=method == "REML")
+        theirs = raw()["fits"][f"machines_{structure}"][method]
+        assert abs(ours.deviance - theirs["criterion"]) <= CRITERION
+        assert ours.n_parameters == theirs["parameters"]
+        covariance = ours.sigma**2 * ours.Lambda @ ours.Lambda.T
+        size = np.max(theirs["covariance"])
+        np.testing.assert_allclose(covariance / size, np.array(theirs["covariance"]) / size,
+                                   atol=ESTIMATE)  # fmt: skip
+        for term, value in by_term(theirs, "std_error").items():
+            np.testing.assert_allclose(ours.bse[term], value, rtol=ESTIMATE)
+        frame = ours.ranef()["worker"].iloc[:, ::2].loc[theirs["groups"]]
+        np.testing.assert_allclose(frame, theirs["ranef"], atol=ESTIMATE * np.sqrt(size))

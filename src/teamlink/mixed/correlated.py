@@ -17,19 +17,20 @@ from teamlink.errors import OptionError
 from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model
-from teamlink.mixed.bind import bind
+from teamlink.mixed.bind import bind, roots_of_rows
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
-from teamlink.mixed.criterion import Criterion, criterion, curvature
+from teamlink.mixed.criterion import Criterion, criterion
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import simulate
-from teamlink.mixed.model import LinearMixed
-from teamlink.mixed.nesting import why_model_not_nested, why_models_incomparable
+from teamlink.mixed.model import Latest, LinearMixed
+from teamlink.mixed.nesting import added_variances, why_model_not_nested, why_models_incomparable
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.residuals import Residuals
 from teamlink.mixed.smallsample import degrees_of_freedom
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
+from teamlink.mixed.steps import Stepped, stepped
 from teamlink.mixed.whitening import residual_slopes, whiten, whitened_products
-from teamlink.moments.crossproducts import group_roots
+from teamlink.moments.crossproducts import GroupRoots, group_roots
 from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes, Mask
 
@@ -43,7 +44,7 @@ class CorrelatedMixed:
     Attributes
     ----------
     base : the same model with independent residuals: design, working basis, random effects
-    columns : (n, q + p) working columns of Z and X
+    columns : (n, q + p) working columns of Z, factor after factor, and X
     responses : (n, R) working responses
     """
 
@@ -89,6 +90,11 @@ class CorrelatedMixed:
         return self.base.df_method
 
     @property
+    def latest(self) -> Latest:
+        """The point last evaluated with independent residuals."""
+        return self.base.latest
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the p fixed effects that are estimated."""
         return self.base.names
@@ -113,6 +119,10 @@ class CorrelatedMixed:
         """Parameters beyond the fixed effects, sigma among them."""
         return self.structure.size + self.residuals.shape.size + 1
 
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        return added_variances(self, other)
+
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Theta of the random effects (..., k), and eta."""
         k = self.structure.size
@@ -124,13 +134,27 @@ class CorrelatedMixed:
         white = whiten(columns, self.residuals.bundles, self.residuals.shape, eta)
         if white is None:
             return None
-        q, p = self.structure.q, self.fixed.kept.size
-        groups = self.design.factors[0].n_groups if self.design.factors else 1
-        products = whitened_products(white.rows, q, p, self.residuals.bundles, groups)
         basis = self.base.response
         own = ResponseBasis(basis.shift[i : i + 1], basis.scale[i : i + 1], basis.offset[i : i + 1])
-        model = replace(self.base, roots=group_roots(products), response=own, df_method="normal")
+        model = replace(
+            self.base, roots=self._roots(white.rows), response=own, df_method="normal",
+            latest=Latest(),
+        )  # fmt: skip
         return model, white.log_det
+
+    @property
+    def _whole(self) -> bool:
+        """Whether all is a sum over units within the groups of one factor, or of none."""
+        factors = self.design.factors
+        return not factors or (len(factors) == 1 and factors[0].membership is None)
+
+    def _roots(self, rows: Array) -> GroupRoots:
+        """Sufficient statistics of whitened rows (n, q + p + 1)."""
+        if not self._whole:
+            return roots_of_rows(self.design, self.structure, rows)
+        q, p = self.structure.q, self.fixed.kept.size
+        groups = self.design.factors[0].n_groups if self.design.factors else 1
+        return group_roots(whitened_products(rows, q, p, self.residuals.bundles, groups))
 
     def whitened(self, theta: Array, i: int = 0) -> tuple[LinearMixed, Array]:
         """Response i with its rows whitened, and the random effects' part of theta (k,)."""
@@ -161,10 +185,12 @@ class CorrelatedMixed:
         self, model: LinearMixed, own: Array, eta: Array, point: Criterion, i: int
     ) -> tuple[Array, Array, Array]:
         """Gradient (k,) and Hessian (k, k) at a whitened point, and how M falls (k, m, m)."""
-        slopes = curvature(point, self.reml)
+        slopes = model.slopes(point)
         gradient, hessian = model.chain(own[None], slopes)
         D = model.directions(own[None])
         forms = slopes.along(D)[0]
+        if not self._whole:
+            return self._stepped(own, eta, point, i, (gradient[0], hessian[0], forms))
         columns = np.concatenate([self.columns, self.responses[:, i : i + 1]], axis=1)
         rest = residual_slopes(
             columns, self.residuals.bundles, self.residuals.shape, eta, model.roots,
@@ -174,6 +200,29 @@ class CorrelatedMixed:
         whole = np.block([[hessian[0], across.T], [across, rest.hessian]])
         falls = np.concatenate([forms, -rest.M])
         return np.concatenate([gradient[0], rest.gradient]), whole, falls
+
+    def _stepped(
+        self, own: Array, eta: Array, point: Criterion, i: int,
+        known: tuple[Array, Array, Array],
+    ) -> tuple[Array, Array, Array]:  # fmt: skip
+        """The same with several factors: what concerns eta by steps, the rest exact."""
+
+        def there(step: Array) -> Stepped | None:
+            found = self.at(eta + step, i)
+            if found is None:
+                return None
+            at = found[0].evaluate(own[None])
+            gradient, _ = found[0].chain(own[None], found[0].slopes(at))
+            return Stepped(float(at.deviance[0]) + found[1], gradient[0], at.M_root[0])
+
+        log_det = self.at(eta, i)
+        here = Stepped(
+            float(point.deviance[0]) + (log_det[1] if log_det else np.inf),
+            known[0], point.M_root[0],
+        )  # fmt: skip
+        gradient, hessian, across, M = stepped(there, here, len(eta))
+        whole = np.block([[known[1], across.T], [across, hessian]])
+        return np.concatenate([known[0], gradient]), whole, np.concatenate([known[2], -M])
 
     def _candidates(self) -> Array:
         """(S, k) residual parameters worth a try, variances guessed from least squares."""
@@ -220,7 +269,7 @@ class CorrelatedMixed:
         """More starting points (T, R, k): every candidate, and random effects spread widely."""
         candidates = self._candidates()
         wide = (
-            self.structure.parameters(scattered_factors(self.base.roots, self.structure))
+            self.structure.parameters(scattered_factors(self.base.roots, self.structure)[:4])
             if self.structure.q
             else np.zeros((0, 0))
         )
@@ -387,8 +436,8 @@ def _around(base: LinearMixed, Y: Array) -> CorrelatedMixed:
     design = base.design
     X = base.fixed.columns(design.X)
     y = base.response.columns(Y, X)
-    parts = [X] if not design.factors else [base.random.columns(design.factors[0].Z), X]
-    columns = np.concatenate(parts, axis=1)
+    Z = [base.random.columns(factor.Z, f) for f, factor in enumerate(design.factors)]
+    columns = np.concatenate([*Z, X], axis=1)
     root = design.root_weights
     if root is not None:
         columns, y = root[:, None] * columns, root[:, None] * y

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.special import expit
 
 from teamlink.typing import Array, Codes
 
@@ -202,7 +203,7 @@ class Exchangeable:
 
     def jet(self, eta: Array) -> Jet:
         """The diagonal, and rho."""
-        u = 1 / (1 + np.exp(-eta[0]))
+        u = float(expit(eta[0]))
         width = 1 + self._low
         value = np.array([1.0, width * u - self._low])
         first = np.array([[0.0, width * u * (1 - u)]])
@@ -211,7 +212,7 @@ class Exchangeable:
 
     def natural(self, eta: Array) -> Array:
         """Rho."""
-        return np.asarray((1 + self._low) / (1 + np.exp(-eta)) - self._low)
+        return np.asarray((1 + self._low) * expit(eta) - self._low)
 
     def coordinates(self, natural: Array) -> Array:
         """Eta."""

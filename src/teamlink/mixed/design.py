@@ -168,7 +168,7 @@ def design(
     for group, own in terms.items():
         count = sum(len(term.split()) for term in own)
         blocks = [coded[f"random{i}"] for i in range(first, first + count)]
-        factors.append(_factor(group, blocks, frame, kept, several))
+        factors.append(_factor(group, own, blocks, frame, kept, several))
         first += count
     factors.sort(key=lambda factor: -factor.n_groups)
     check_estimable(formula.response, y, factors, has_residual)
@@ -242,6 +242,7 @@ def _by_factor(formula: Formula, memberships: Memberships, may_be_none: bool) ->
 
 def _factor(
     group: tuple[str, ...],
+    own: list[RandomTerm],
     blocks: list[tuple[Array, Encoding]],
     frame: pd.DataFrame,
     kept: Mask,
@@ -249,23 +250,41 @@ def _factor(
 ) -> Factor:
     """A factor with its groups, its columns, and how these were coded."""
     Z = blocks[0][0] if len(blocks) == 1 else np.column_stack([columns for columns, _ in blocks])
-    sizes = tuple(columns.shape[1] for columns, _ in blocks)
+    sizes, compound = _blocks(own, [columns.shape[1] for columns, _ in blocks])
     encodings = tuple(encoding for _, encoding in blocks)
     name = ":".join(group)
     if name in memberships:
         used = memberships[name].at_rows(kept)
-        return Factor(name, used.levels, None, used.weights, Z, sizes, encodings, group)
+        return Factor(name, used.levels, None, used.weights, Z, sizes, encodings, group, compound)
     codes, levels = group_codes(frame, group)
     if isinstance(levels, pd.MultiIndex):
         levels = joined(levels, name)
-    return Factor(name, levels, codes, None, Z, sizes, encodings, group)
+    return Factor(name, levels, codes, None, Z, sizes, encodings, group, compound)
+
+
+def _blocks(own: list[RandomTerm], columns: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of the covariance blocks of a factor's terms, and which have compound symmetry.
+
+    `columns` are those of each piece of the terms. One column alone has a variance and no more.
+    """
+    sizes: list[int] = []
+    compound: list[int] = []
+    structures = [term.structure for term in own for _ in term.split()]
+    for structure, k in zip(structures, columns, strict=True):
+        if structure == "cs" and k > 1:
+            compound.append(len(sizes))
+        sizes += [1] * k if structure == "diag" else [k]
+    return tuple(sizes), tuple(compound)
 
 
 def joined(keys: pd.MultiIndex, name: str) -> pd.Index[Any]:
     """One label for several: ``a:b``."""
     labels: Any = ""
     for i, (level, codes) in enumerate(zip(keys.levels, keys.codes, strict=True)):
-        text = np.array([str(value) for value in level], dtype=object)[codes]
+        values = level.to_numpy(dtype=object)
+        if level.inferred_type != "string":
+            values = np.array([str(value) for value in values], dtype=object)
+        text = values[codes]
         labels = text if i == 0 else labels + ":" + text
     index: pd.Index[Any] = pd.Index(labels, name=name)
     return index

@@ -51,29 +51,21 @@ def joint_moments(roots: GroupRoots, upper: Upper, Q: int) -> Array:
     factors = _factors(roots, upper)
     t = sum(len(f.elements) for f in factors)
     left, right = np.zeros((t + 1, t + 1)), np.zeros((roots.responses, t + 1))
+    met = _all_meetings(roots, upper, factors)
     row = 0
-    for f in factors:
-        own = _own(roots, upper, f)
+    for k, f in enumerate(factors):
+        own = met[k][k].within(f.groups)
         weight = 1 / np.maximum(np.einsum("aag->g", own), 1e-12) ** 2
-        _equations(roots, upper, f, factors, weight, left[row:])
+        _equations(f, factors, met[k], weight, left[row:])
         for i, (a, b) in enumerate(f.elements):
             left[row + i, t] = weight @ (own[a, b] - (f.X[a] * f.X[b]).sum(axis=1))
             right[:, row + i] = (f.u[:, a] * f.u[:, b]) @ weight
         row += len(f.elements)
-    left[t], right[:, t] = _within(roots, upper, factors, t), roots.Wyy
+    left[t], right[:, t] = _within(roots, upper, factors, met, t), roots.Wyy
     size = np.abs(left).max(axis=1, keepdims=True) + 1e-300
     found = np.linalg.lstsq(left / size, (right / size.T).T, rcond=1e-12)[0].T
     sigma2 = np.maximum(found[:, t], 1e-3 * roots.Wyy / roots.n + 1e-300)
     return _assembled(factors, found / sigma2[:, None], Q)
-
-
-def _own(roots: GroupRoots, upper: Upper, f: _Factor) -> Array:
-    """Z_g'Z_g (q, q, J) of every group of a factor."""
-    met = _Meetings.of(roots, upper, f, f)
-    own = np.zeros((f.q, f.q, f.groups))
-    same = met.row == met.col
-    own[:, :, met.row[same]] = met.values[:, :, same]
-    return own
 
 
 def _factors(roots: GroupRoots, upper: Upper) -> list[_Factor]:
@@ -110,9 +102,6 @@ class _Meetings:
         if f.first < 0 and g.first < 0:
             each = np.arange(f.groups)
             return cls(each, each, np.einsum("acj,bcj->abj", roots.S, roots.S))
-        if f.first < 0:
-            other = cls.of(roots, upper, g, f)
-            return cls(other.col, other.row, other.values.swapaxes(0, 1))
         rows = slice(f.first, f.first + f.q * f.groups)
         if g.first < 0:
             block = upper.products.meeting[rows]
@@ -125,21 +114,42 @@ class _Meetings:
         values[entry.row // f.groups, entry.col // g.groups, which] = entry.data
         return cls(pairs // g.groups, pairs % g.groups, values)
 
+    def turned(self) -> _Meetings:
+        """The same pairs, the other factor first."""
+        return _Meetings(self.col, self.row, self.values.swapaxes(0, 1))
+
+    def within(self, groups: int) -> Array:
+        """Z_g'Z_g (q, q, groups), for the pairs of a factor with itself."""
+        own = np.zeros((*self.values.shape[:2], groups))
+        same = self.row == self.col
+        own[:, :, self.row[same]] = self.values[:, :, same]
+        return own
+
+
+def _all_meetings(roots: GroupRoots, upper: Upper, factors: list[_Factor]) -> list[list[_Meetings]]:
+    """The meetings of every factor with every other."""
+    lower = [
+        [_Meetings.of(roots, upper, f, g) for g in factors[: k + 1]] for k, f in enumerate(factors)
+    ]
+    size = range(len(factors))
+    return [[lower[k][j] if j <= k else lower[j][k].turned() for j in size] for k in size]
+
 
 def _equations(
-    roots: GroupRoots, upper: Upper, f: _Factor, factors: list[_Factor], weight: Array, left: Array
+    f: _Factor, factors: list[_Factor], met: list[_Meetings], weight: Array, left: Array
 ) -> None:
     """Coefficients of every Sigma in the equations of one factor, in place."""
     column = 0
-    near = np.einsum("agi,bgj,g->abij", f.X, f.X, weight)
-    for g in factors:
-        met = _Meetings.of(roots, upper, f, g)
-        fixed = np.einsum("ami,cmi->acm", f.X[:, met.row], g.X[:, met.col])
-        w, size = weight[met.row], f.q * g.q
-        whole = (met.values - fixed).reshape(size, -1)
+    p = f.X.shape[2]
+    near = np.einsum("agi,bgj,g->abij", f.X, f.X, weight).reshape(f.q * f.q, p * p)
+    for g, pairs in zip(factors, met, strict=True):
+        fixed = np.einsum("ami,cmi->acm", f.X[:, pairs.row], g.X[:, pairs.col])
+        w, size = weight[pairs.row], f.q * g.q
+        whole = (pairs.values - fixed).reshape(size, -1)
         fixed = fixed.reshape(size, -1)
         sums = ((whole * w) @ whole.T - (fixed * w) @ fixed.T).reshape(f.q, g.q, f.q, g.q)
-        sums += np.einsum("abij,cli,dlj->acbd", near, g.X, g.X, optimize=True)
+        far = np.einsum("cli,dlj->cdij", g.X, g.X).reshape(g.q * g.q, p * p)
+        sums += (near @ far.T).reshape(f.q, f.q, g.q, g.q).transpose(0, 2, 1, 3)
         for i, (a, b) in enumerate(f.elements):
             for j, (c, d) in enumerate(g.elements):
                 value = sums[a, c, b, d]
@@ -147,14 +157,16 @@ def _equations(
         column += len(g.elements)
 
 
-def _within(roots: GroupRoots, upper: Upper, factors: list[_Factor], t: int) -> Array:
+def _within(
+    roots: GroupRoots, upper: Upper, factors: list[_Factor], met: list[list[_Meetings]], t: int
+) -> Array:
     """Coefficients (t + 1,) of the sum of squares within the groups of the eliminated factor."""
     result = np.zeros(t + 1)
     result[t] = max(roots.n - roots.rank, 1)
     column = 0
-    for f in factors:
+    for k, f in enumerate(factors):
         if f.first >= 0:
-            whole = _own(roots, upper, f).sum(axis=2)
+            whole = met[k][k].within(f.groups).sum(axis=2)
             between = [upper.C[f.first + a * f.groups :][: f.groups] for a in range(f.q)]
             for j, (c, d) in enumerate(f.elements):
                 rest = whole[c, d] - between[c].multiply(between[d]).sum()

@@ -12,6 +12,7 @@ from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
 __all__ = [
+    "added_variances",
     "why_incomparable",
     "why_model_not_nested",
     "why_models_incomparable",
@@ -26,6 +27,11 @@ class Mixed(Protocol):
     @property
     def design(self) -> MixedDesign:
         """The rows."""
+        ...
+
+    @property
+    def structure(self) -> RandomStructure:
+        """Which entries of Lambda are free."""
         ...
 
     @property
@@ -55,6 +61,18 @@ def why_model_not_nested(one: Mixed, other: object) -> str | None:
     if not isinstance(other, Mixed):
         return "they are models of different kinds"
     return why_not_nested(one.design, other.design, one.fixed_columns, other.fixed_columns)
+
+
+def added_variances(one: Mixed, other: object) -> int:
+    """How many variances of the other are zero where it is the one, a case of it."""
+    return (
+        _variances(other.structure) - _variances(one.structure) if isinstance(other, Mixed) else 0
+    )
+
+
+def _variances(structure: RandomStructure) -> int:
+    """Free variances: diagonal elements of Lambda that are not tied to one another."""
+    return len(np.unique(structure.ties[structure.rows == structure.cols]))
 
 
 def why_incomparable(
@@ -99,8 +117,8 @@ def why_not_nested(
                 if len(small.factors) == len(large.factors) == 1
                 else f"the larger has no factor that groups the rows as {factor.name!r} does"
             )
-        columns = _blocks(alike[0])
-        if not all(any(_spans(wide, block) for wide in columns) for block in _blocks(factor)):
+        wide = _blocks(alike[0])
+        if not all(any(_within(block, other) for other in wide) for block in _blocks(factor)):
             return "the random effects of the smaller are not among those of the larger"
     return None
 
@@ -138,9 +156,17 @@ def _same_weights(one: MixedDesign, two: MixedDesign) -> bool:
     return np.array_equal(mine, theirs)
 
 
-def _blocks(factor: Factor) -> list[Array]:
-    """The columns of Z in each covariance block."""
-    return [factor.Z[:, b] for b in RandomStructure.of_factors([factor.blocks]).slices]
+def _blocks(factor: Factor) -> list[tuple[Array, bool]]:
+    """The columns of Z in each covariance block, and whether it has compound symmetry."""
+    slices = RandomStructure.of_factors([factor.blocks]).slices
+    return [(factor.Z[:, b], i in factor.compound) for i, b in enumerate(slices)]
+
+
+def _within(block: tuple[Array, bool], other: tuple[Array, bool]) -> bool:
+    """Whether a covariance block is a special case of another."""
+    if other[1]:
+        return block[1] and _same_columns(block[0], other[0])
+    return _spans(other[0], block[0])
 
 
 def _same_columns(one: Array, two: Array) -> bool:

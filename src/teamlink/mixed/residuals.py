@@ -94,52 +94,39 @@ def bind_residuals(
     ----------
     structure : ResidualStructure
     frame : the complete rows
-    factors : grouping factors of the random effects, none or one
+    factors : grouping factors of the random effects
 
     Raises
     ------
     OptionError
-        There are several factors, or rows belong to several groups.
+        Residuals are to correlate where rows belong to several groups.
     DesignError
         Units are not within groups, positions repeat or are no whole steps, or parameters cannot
         be told apart; every fault is listed.
     """
     n = len(frame)
-    _check_factors(factors)
-    group = factors[0].only_codes if factors else None
-    group_name = factors[0].name if factors else ""
-    intercept = any(place >= 0 for factor in factors for place in factor.intercepts)
     faults = Faults()
     strata, levels = _strata(structure, frame, faults)
     if structure.kind == "independent":
         unit, units = np.arange(n), pd.Index(np.arange(n))
     else:
         unit, units = group_codes(frame, structure.by)
-        _check_units(structure, unit, units, group, group_name, faults)
+        _check_units(structure, unit, units, factors, faults)
     faults.raise_if_any(DesignError)
     place, family = _family(structure, frame, unit, faults)
     _check_places(structure, unit, units, place, faults)
     faults.raise_if_any(DesignError)
-    own_group = np.zeros(n, dtype=np.intp) if group is None else group
+    only = len(factors) == 1 and factors[0].codes is not None
+    own_group = factors[0].only_codes if only else np.zeros(n, dtype=np.intp)
     bundles = []
     for bundle, places in bundles_of(unit, place, strata, own_group):
         bundles.append(replace(bundle, cells=_cells(family, places)))
     names = ("",) if levels is None else tuple(map(_label, levels))
     shape = ResidualShape(family, names)
-    same = group is not None and _same_groups(unit, group)
-    _check_identified(structure, family, bundles, same and intercept, group_name, faults)
+    _check_identified(structure, family, bundles, _intercept_by(unit, factors), faults)
     faults.raise_if_any(DesignError)
     positions = None if structure.position is None else pd.Index(frame[structure.position])
     return Residuals(structure, shape, tuple(bundles), strata, levels, unit, units, positions)
-
-
-def _check_factors(factors: Sequence[Factor]) -> None:
-    if len(factors) > 1 or any(factor.membership is not None for factor in factors):
-        names = ", ".join(factor.name for factor in factors)
-        raise OptionError(
-            "residual: a structure goes with one grouping factor whose groups hold the units, not "
-            f"with {names}; drop random terms, or the structure"
-        )
 
 
 def _strata(
@@ -168,8 +155,7 @@ def _check_units(
     structure: ResidualStructure,
     unit: Codes,
     units: pd.Index[Any],
-    group: Codes | None,
-    group_name: str,
+    factors: Sequence[Factor],
     faults: Faults,
 ) -> None:
     by = ":".join(structure.by)
@@ -180,19 +166,23 @@ def _check_units(
             f"units {by!r}",
             "is it the column of the rows?",
         )
-    if group is None:
-        return
-    first = np.zeros(len(units), dtype=np.intp)
-    first[unit] = group
-    astray = np.unique(unit[first[unit] != group])
-    if astray.size:
-        shown = ", ".join(repr(_label(units[u])) for u in astray[:5])
-        faults.add(
-            f"{astray.size} units have rows in several groups of {group_name!r}: {shown}",
-            f"units {by!r}",
-            f"residuals correlate within one group only; give by=[{', '.join(structure.by)}, "
-            f"{group_name}] if labels repeat across groups",
-        )
+    for factor in factors:
+        if factor.membership is not None:
+            raise OptionError(
+                f"residual: rows belong to several groups of {factor.name!r}; residuals can then "
+                "differ in variance (variance_by), but not correlate"
+            )
+        first = np.zeros(len(units), dtype=np.intp)
+        first[unit] = factor.only_codes
+        astray = np.unique(unit[first[unit] != factor.only_codes])
+        if astray.size:
+            shown = ", ".join(repr(_label(units[u])) for u in astray[:5])
+            faults.add(
+                f"{astray.size} units have rows in several groups of {factor.name!r}: {shown}",
+                f"units {by!r}",
+                "residuals correlate within one group only; give "
+                f"by=[{', '.join(structure.by)}, {factor.name}] if labels repeat across groups",
+            )
 
 
 def _family(
@@ -282,8 +272,7 @@ def _check_identified(
     structure: ResidualStructure,
     family: Correlation,
     bundles: list[Bundle],
-    intercept: bool,
-    group_name: str,
+    intercept: str | None,
     faults: Faults,
 ) -> None:
     """Report parameters that no pair of rows speaks of, or that a random intercept takes up."""
@@ -302,18 +291,23 @@ def _check_identified(
         )
     even = not structure.variances and (not isinstance(family, Power) or occurs[1:].sum() < 2)
     spans = even or isinstance(family, Unstructured)
-    if intercept and spans:
+    if intercept is not None and spans:
         faults.add(
-            f"it cannot be told from the random intercept by {group_name!r}, which is itself a "
+            f"it cannot be told from the random intercept by {intercept!r}, which is itself a "
             "correlation that all pairs of rows share",
             where,
-            f"drop (1 | {group_name}), or use ar1",
+            f"drop (1 | {intercept}), or use ar1",
         )
 
 
-def _same_groups(one: Codes, two: Codes) -> bool:
-    """Whether units are the groups: units lie within groups, so counting suffices."""
-    return len(np.unique(one)) == len(np.unique(two))
+def _intercept_by(unit: Codes, factors: Sequence[Factor]) -> str | None:
+    """The factor with a random intercept whose groups are the units, if there is one."""
+    count = len(np.unique(unit))
+    for factor in factors:
+        # Units lie within groups, so counting tells whether they are the groups.
+        if "Intercept" in factor.names and factor.n_groups == count:
+            return factor.name
+    return None
 
 
 def _label(value: Any) -> str:

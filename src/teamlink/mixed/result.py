@@ -16,6 +16,7 @@ import pandas as pd
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
+from teamlink.mixed.checks import simple_checks
 from teamlink.mixed.components import varcorr
 from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.membership import Membership
@@ -23,6 +24,8 @@ from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.predict import Interval, Level, fitted_values, predict
 from teamlink.mixed.present import summarize, tidy
 from teamlink.mixed.ranef import RandomEffects
+from teamlink.mixed.row_checks import row_checks
+from teamlink.mixed.trust import Report
 from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table
 
@@ -93,8 +96,8 @@ class MixedFit(Fit):
 
     @property
     def theta(self) -> Array:
-        """(k,) free elements of Lambda, each block's lower triangle down the columns, as lme4."""
-        return self.model.structure.parameters(self.Lambda)
+        """Elements of Lambda, each block's lower triangle down the columns, as lme4."""
+        return self.model.structure.triangles(self.Lambda)
 
     @property
     def varcorr(self) -> pd.DataFrame:
@@ -221,6 +224,21 @@ class MixedFit(Fit):
     def summary(self, level: float = 0.95) -> Summary:
         """Text to print; rich HTML in a notebook."""
         return summarize(self, level)
+
+    def report(self) -> Report:
+        """Say in plain words whether the fit can be trusted, and why.
+
+        Checks convergence, boundary, number of groups, groups a group-level coefficient, method of
+        tests, rows left out, rank, collinearity, influential groups, equal residual spread of
+        groups, and normal group effects; each with its number, its threshold and what to do.
+
+        Returns
+        -------
+        Report
+            ``.verdict``, ``.status``, ``.table``, ``.summary()``; prints as text, shows as HTML in
+            a notebook.
+        """
+        return Report((*simple_checks(self), *row_checks(self)), str(self.formula))
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

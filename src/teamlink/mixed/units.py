@@ -151,13 +151,15 @@ class ResidualShape:
 
     def deviations(self, eta: Array) -> Array:
         """(S,) standard deviation of each stratum relative to the first."""
-        return np.concatenate([[1.0], np.exp(eta[self.split :])])
+        with np.errstate(over="ignore"):  # an infinite one makes the covariance unusable
+            return np.concatenate([[1.0], np.exp(eta[self.split :])])
 
     def covariance(self, bundle: Bundle, eta: Array, jet: Jet | None = None) -> Array:
         """(P, T, T) covariance of each pattern, in units of sigma^2."""
         jet = self.jet(eta) if jet is None else jet
         sd = self.deviations(eta)[bundle.strata]
-        R: Array = jet.value[bundle.cells] * sd[:, :, None] * sd[:, None, :]
+        with np.errstate(over="ignore", invalid="ignore"):
+            R: Array = jet.value[bundle.cells] * sd[:, :, None] * sd[:, None, :]
         return R
 
     def slopes(self, bundle: Bundle, eta: Array, jet: Jet) -> Array:

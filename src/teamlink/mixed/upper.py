@@ -66,6 +66,13 @@ class UpperPoint:
     stacks: tuple[StackPoint, ...]
 
     @property
+    def largest(self) -> Array:
+        """Largest diagonal element (R,) of any Omega."""
+        each = [np.square(point.roots.L).sum(axis=3).max(axis=(1, 2)) for point in self.stacks]
+        largest: Array = np.max(each, axis=0)
+        return largest
+
+    @property
     def units(self) -> tuple[Codes, Codes]:
         """Rows and columns of the units: of the eliminated factor first."""
         return units([self.upper.bottom, *(place for place, _ in self.upper.factors)])

@@ -38,6 +38,10 @@ from teamlink.typing import Array, Codes
 __all__ = ["ResidualSlopes", "Whitened", "residual_slopes", "whiten", "whitened_products"]
 
 
+_SINGULAR = 1e-6
+"""A residual whose standard deviation, the earlier ones of its unit given, is a smaller share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Whitened:
     """Rows with independent residuals of equal variance.
@@ -93,11 +97,15 @@ def whiten(
     log_det = 0.0
     for bundle in bundles:
         R = shape.covariance(bundle, eta, jet)
+        if not np.isfinite(R).all():
+            return None
         try:
             root = np.linalg.cholesky(R)
         except np.linalg.LinAlgError:
             return None
         diagonal = np.diagonal(root, axis1=1, axis2=2)
+        if (diagonal < _SINGULAR * np.sqrt(np.diagonal(R, axis1=1, axis2=2))).any():
+            return None
         units = np.bincount(bundle.pattern, minlength=len(R))
         log_det += 2 * float(units @ np.log(diagonal).sum(axis=1))
         inverse = np.linalg.inv(root)

@@ -111,21 +111,21 @@ def accumulate_upper(
     columns = each[0] if len(each) == 1 else hstack(each, format="csr")
     N, p = columns.shape[1], fixed.kept.size
     m = p + Y.shape[1]
-    ZtZ, meeting = csr_array((N, N)), csr_array((N, eliminated.shape[1]))
     ZtU = np.zeros((N, m))
+    ZtZ, meeting = csr_array((N, N)), csr_array((N, eliminated.shape[1]))
     chunk = max(_SPARSE_CHUNK, 2 * N)
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
         Z = columns if n <= chunk else columns[rows]
         other = eliminated if n <= chunk else eliminated[rows]
         Q = fixed.columns(X[rows])
-        across = csr_array(Z.T)
+        across = Z.T.tocsr()
         U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
         ZtU += across @ (U if root is None else root[rows, None] * U)
-        ZtZ = ZtZ + across @ Z
-        meeting = meeting + across @ other
+        own, shared = across @ Z, across @ other
+        ZtZ, meeting = (own, shared) if start == 0 else (ZtZ + own, meeting + shared)
     Zty = np.ascontiguousarray(ZtU[:, p:].T)
-    return Products(csr_array(ZtZ), csr_array(meeting), ZtU[:, :p], Zty)
+    return Products(ZtZ, meeting, ZtU[:, :p], Zty)
 
 
 def recompute_within(

@@ -191,7 +191,7 @@ def upper(
     """
     q, _, J = S.shape
     N = products.ZtZ.shape[0]
-    C = csr_array(products.meeting @ _inverse_roots(S)) if J else products.meeting
+    C = _projected(products.meeting, S)
     whole = np.concatenate([products.ZtX.T, products.Zty])
     within = whole - CU.reshape(len(CU), q * J) @ C.T
     within[np.abs(within) < _ROUNDING * np.sqrt(products.ZtZ.diagonal())] = 0.0
@@ -201,6 +201,20 @@ def upper(
         stacks=stacks,
         factors=tuple((each.place, each.groups) for each in effects), products=products,
     )  # fmt: skip
+
+
+def _projected(meeting: csr_array, S: Array) -> csr_array:
+    """Products with Q_j (N, q * J) from those with Z_j = Q_j S_j'."""
+    if not S.shape[2]:
+        return meeting
+    if len(S) > 1:
+        product: csr_array = meeting @ _inverse_roots(S)
+        return product
+    size = S[0, 0]
+    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
+    scaled = meeting.copy()
+    scaled.data *= scale[meeting.indices]
+    return scaled
 
 
 def _inverse_roots(S: Array) -> csr_array:
@@ -231,7 +245,7 @@ def _stacks(
         [np.tile(np.arange(e.groups) + first, e.q) for e, first in _numbered(effects)]
     )
     n_upper = int(owner.max(initial=-1)) + 1
-    labels = _components(products, owner, n_upper, J)
+    labels = _components(products, effects, owner, n_upper, q, J)
     K = int(labels.max(initial=-1)) + 1
     counts = np.zeros((K, len(effects)), dtype=np.intp)
     for f, (each, first) in enumerate(_numbered(effects)):
@@ -255,8 +269,15 @@ def _numbered(effects: Sequence[Effects]) -> list[tuple[Effects, int]]:
     return [(each, int(start)) for each, start in zip(effects, first, strict=False)]
 
 
-def _components(products: Products, owner: Codes, n_upper: int, J: int) -> Codes:
+def _components(
+    products: Products, effects: Sequence[Effects], owner: Codes, n_upper: int, q: int, J: int
+) -> Codes:
     """Component (n_upper,) of each upper group."""
+    size = effects[0].q
+    nested = products.meeting.nnz == J * q * size and products.ZtZ.nnz == n_upper * size**2
+    if len(effects) == 1 and nested and J:
+        # Each group of the eliminated factor meets one upper group, so these stand alone.
+        return np.arange(n_upper)
     together = coo_array(products.ZtZ)
     a, b = owner[together.row], owner[together.col]
     if J:

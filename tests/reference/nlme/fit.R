@@ -160,6 +160,8 @@ fits <- list(
                        correlation = corAR1(form = ~ place | childid)),
   egsingle_ar1_waves = mixed(math ~ year, egsingle, random = ~ 1 | childid,
                              correlation = corAR1(form = ~ wave | childid)),
+  egsingle_three_levels = mixed(math ~ year, egsingle, random = list(schoolid = ~ 1, childid = ~ 1),
+                                correlation = corAR1(form = ~ wave | schoolid/childid)),
   egsingle_schools = marginal(math ~ year, egsingle,
                               correlation = corAR1(form = ~ wave | childid)),
   machines_cs = mixed(score ~ machine, machines, random = list(worker = pdCompSymm(~ machine - 1))),
@@ -189,12 +191,18 @@ by_lme4 <- function(formula, data) {
   }, simplify = FALSE)
 }
 
+# pbkrtest leaves weights out of V, so it is given the rows multiplied by the roots of theirs.
+root <- sqrt(sleep$w)
+rows <- transform(sleep, reaction = reaction * root, one = root, days = days * root)
+kr <- pbkrtest::vcovAdj(lme4::lmer(reaction ~ 0 + one + days + (0 + one + days | subject), rows))
+
 out <- list(
   script_md5 = unname(tools::md5sum(script)), date = as.character(Sys.Date()),
   r = R.version.string, nlme = as.character(packageVersion("nlme")),
   lme4 = as.character(packageVersion("lme4")),
   fits = fits,
-  lme4_weights = by_lme4(reaction ~ days + (days | subject), sleep)
+  lme4_weights = by_lme4(reaction ~ days + (days | subject), sleep),
+  kenward_roger_weights = as.matrix(kr)
 )
 writeLines(toJSON(out, digits = I(17), auto_unbox = TRUE, pretty = TRUE, null = "null", na = "null"),
            file.path(home, "nlme.json"))
