@@ -153,6 +153,14 @@ class TestOptions:
         with pytest.raises(tl.OptionError, match="at most 70"):
             tl.glmm("pass ~ x + (x | school)", pupils, nagq=71)
 
+    def test_structures_of_the_random_effects(self) -> None:
+        pupils = table("pupils")
+        one = tl.glmm("pass ~ x + (x || school)", pupils)
+        two = tl.glmm("pass ~ x + diag(x | school)", pupils)
+        assert two.deviance == pytest.approx(one.deviance, abs=1e-9)
+        with pytest.raises(tl.FormulaError, match="cs"):
+            tl.glmm("pass ~ x + cs(x | school)", pupils)
+
     def test_an_offset_is_a_term_with_a_coefficient_of_one(self) -> None:
         counts = table("counts").assign(half=lambda d: 0.5 * d["x"])
         plain = tl.glmm("y ~ x + (1 | g)", counts, family="poisson")
