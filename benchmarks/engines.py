@@ -36,6 +36,13 @@ def teamlink(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None)
     """Teamlink with Satterthwaite degrees of freedom."""
     import teamlink as tl
 
+    def generalized() -> Outcome:
+        found = tl.glmm(problem.formula, data, family=problem.family)
+        return Outcome([found.deviance], list(found.params))
+
+    if problem.family is not None:
+        return generalized
+
     def fit() -> Outcome:
         found = tl.lmm(problem.formula, data, reml=problem.reml)
         return Outcome([found.deviance], list(found.params))

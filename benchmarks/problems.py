@@ -33,6 +33,7 @@ class Problem:
         `slope` and `group` say it
     make : draws or loads the data
     refit : responses to refit, 0 for a plain fit
+    family : of a generalized model by Laplace's approximation; None for a linear one
     """
 
     name: str
@@ -46,6 +47,7 @@ class Problem:
     rounds: int = 15
     limit: float = 60.0
     refit: int = 0
+    family: str | None = None
     random: str = ""
 
     @property
@@ -75,6 +77,20 @@ def growth() -> pd.DataFrame:
 def factors_table(name: str) -> pd.DataFrame:
     """Read a table of the reference fixtures of several factors."""
     return pd.read_csv(FACTORS / f"{name}.csv.gz")
+
+
+GENERALIZED = Path(__file__).parents[1] / "tests" / "reference" / "generalized" / "data"
+
+
+def contraception() -> pd.DataFrame:
+    """Use of contraception in Bangladesh, with the square of age."""
+    data = pd.read_csv(GENERALIZED / "contraception.csv")
+    return data.assign(age2=data["age"] ** 2)
+
+
+def verbagg() -> pd.DataFrame:
+    """Verbal aggression: persons crossed with items."""
+    return pd.read_csv(GENERALIZED / "verbagg.csv")
 
 
 def million() -> pd.DataFrame:
@@ -141,6 +157,30 @@ PROBLEMS = {
             group="school",
             reml=False,
             make=lambda: reference_table("exam"),
+        ),
+        Problem(
+            name="contraception",
+            title="Contraception, logit, Laplace",
+            response="use",
+            fixed="age + age2 + urban + livch",
+            slope="1",
+            group="district",
+            reml=False,
+            make=contraception,
+            family="binomial",
+        ),
+        Problem(
+            name="verbagg",
+            title="VerbAgg, persons by items, logit, Laplace",
+            response="r2",
+            fixed="anger + gender + btype + situ",
+            slope="",
+            group="",
+            random="(1 | id) + (1 | item)",
+            reml=False,
+            make=verbagg,
+            family="binomial",
+            rounds=5,
         ),
         Problem(
             name="million",
@@ -255,6 +295,7 @@ def store(problem: Problem) -> Path:
         "columns": columns,
         "formula": problem.formula,
         "reml": problem.reml,
+        "family": problem.family,
         "refit": problem.refit,
     }
     (folder / "problem.json").write_text(json.dumps(described))

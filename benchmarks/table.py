@@ -28,6 +28,7 @@ BARS = (
     ("insteval3", "teamlink", "lme4", 1 / 4),
     ("insteval3", "teamlink", "glmm", 1.0),
     ("refit", "teamlink", "lme4", 1 / 60),
+    ("contraception", "teamlink", "lme4", 1 / 8),
 )
 """Problem, engine, peer, and the largest share of the peer's time the engine may take."""
 

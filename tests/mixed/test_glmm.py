@@ -21,6 +21,7 @@ from teamlink.errors import (
     RankDeficient,
     Separation,
 )
+from teamlink.fitting.fit import solve
 from teamlink.fitting.optimize import minimize
 
 TABLES = Path(__file__).parents[1] / "reference" / "generalized" / "data"
@@ -151,6 +152,14 @@ class TestOptions:
             tl.glmm("pass ~ x + (1 | school) + (1 | town)", pupils, nagq=5)
         with pytest.raises(tl.OptionError, match="at most 70"):
             tl.glmm("pass ~ x + (x | school)", pupils, nagq=71)
+
+    def test_structures_of_the_random_effects(self) -> None:
+        pupils = table("pupils")
+        one = tl.glmm("pass ~ x + (x || school)", pupils)
+        two = tl.glmm("pass ~ x + diag(x | school)", pupils)
+        assert two.deviance == pytest.approx(one.deviance, abs=1e-9)
+        with pytest.raises(tl.FormulaError, match="cs"):
+            tl.glmm("pass ~ x + cs(x | school)", pupils)
 
     def test_an_offset_is_a_term_with_a_coefficient_of_one(self) -> None:
         counts = table("counts").assign(half=lambda d: 0.5 * d["x"])
@@ -458,6 +467,76 @@ class TestVerbs:
         rows = tl.compare(plain, wide).table
         assert rows["df"].iloc[1] == 1
         assert rows["chisq"].iloc[1] > 50
+
+    def test_profiles_bracket_the_estimates(self) -> None:
+        found = tl.profile(cbpp(), which=["period[T.p2]", "sd__Intercept"])
+        ends = found.conf_int()
+        assert (ends["conf_low"] < ends["estimate"]).all()
+        assert (ends["estimate"] < ends["conf_high"]).all()
+        # At an end of the interval the deviance has risen by the quantile of chi-square.
+        data = table("cbpp").assign(
+            held=lambda d: (d["period"] == "p2") * ends["conf_low"][0],
+            p3=lambda d: (d["period"] == "p3") * 1.0,
+            p4=lambda d: (d["period"] == "p4") * 1.0,
+        )
+        held = tl.glmm("incidence ~ p3 + p4 + (1 | herd)", data, trials="size", offset="held")
+        rise = held.deviance - cbpp().deviance
+        assert rise == pytest.approx(stats.chi2.ppf(0.95, 1), rel=1e-4)
+
+    @pytest.mark.parametrize(
+        ("name", "formula", "family"),
+        [
+            ("wine", "rating ~ temp + contact + (1 | judge)", "ordinal"),
+            ("counts", "y ~ x + (1 | g)", "negative-binomial"),
+            ("growth", "y ~ t + (1 | g)", "gaussian"),
+            ("pupils", "pass ~ x + (x | school) + (1 | town)", "binomial"),
+        ],
+    )
+    def test_a_parameter_held_at_its_estimate_changes_nothing(
+        self, name: str, formula: str, family: Any
+    ) -> None:
+        fit = tl.glmm(formula, table(name), family=family)
+        theta = fit.working_theta
+        parts = fit.model.components(theta[None])
+        pairs = [*fit.params.items(), *zip(parts.keys, parts.values[0], strict=True)]
+        for term, value in pairs:
+            moved = fit.model.pin(term, np.array([value, 1.02 * value]), theta)
+            solution = solve(moved)
+            assert solution.deviance[0] == pytest.approx(fit.deviance, abs=1e-8), term
+            assert solution.deviance[1] > fit.deviance, term
+
+    def test_the_gradient_with_a_parameter_held(self) -> None:
+        wine = tl.glmm("rating ~ temp + (1 | judge)", table("wine"), family="ordinal")
+        pupils = tl.glmm("pass ~ x + (x | school)", table("pupils"))
+        for fit, term, value in (
+            (wine, "2|3", 1.0), (wine, "temp[T.warm]", 1.0), (pupils, "cor__Intercept.x", 0.6),
+            (pupils, "sd__x", 0.2),
+        ):  # fmt: skip
+            model = fit.model.pin(term, np.array([value]), fit.working_theta)
+            at = model.starts()[0] + 0.05
+            slope = model.deviance(at).gradient[0]
+            for k, step in enumerate(1e-5 * np.eye(at.shape[1])):
+                up, down = model.deviance(at + step).value, model.deviance(at - step).value
+                assert (up - down)[0] / 2e-5 == pytest.approx(slope[k], rel=1e-5, abs=1e-5)
+
+    def test_linear_hypotheses(self) -> None:
+        fit = cbpp()
+        one = tl.test(fit, "period[T.p2] = 0")
+        assert one.statistic == pytest.approx(fit.tvalues["period[T.p2]"] ** 2)
+        assert one.p_value == pytest.approx(fit.pvalues["period[T.p2]"])
+        names = ["period[T.p2]", "period[T.p3]", "period[T.p4]"]
+        three = tl.test(fit, ", ".join(f"{name} = 0" for name in names))
+        b, V = fit.params[names].to_numpy(), fit.cov_params().loc[names, names].to_numpy()
+        wald = b @ np.linalg.solve(V, b)
+        assert three.statistic == pytest.approx(wald / 3)
+        assert three.p_value == pytest.approx(stats.chi2.sf(wald, 3))
+        wine = tl.glmm("rating ~ temp + (1 | judge)", table("wine"), family="ordinal")
+        assert tl.test(wine, "temp[T.warm] = 0").df_num == 1
+
+    @pytest.mark.parametrize("verb", ["robust", "small_sample", "icc", "reliability"])
+    def test_what_is_for_linear_models_only_says_so(self, verb: str) -> None:
+        with pytest.raises(tl.OptionError, match="generalized"):
+            getattr(tl, verb)(cbpp())
 
     def test_an_ordinary_fit_stays_quiet(self) -> None:
         with warnings.catch_warnings():

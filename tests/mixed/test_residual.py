@@ -257,6 +257,7 @@ class TestWhatAFitSays:
             fit.fittedvalues, fit.params["Intercept"] + fit.params["x"] * panel(12)["x"]
         )
         assert "Linear model with a residual structure" in str(fit.summary())
+        assert "There are no random effects" in str(fit.report())
 
     def test_covariance_of_a_unit(self) -> None:
         data = panel(13)
@@ -360,6 +361,12 @@ class TestOtherVerbs:
             (lambda fit: tl.small_sample(fit), "'kenward-roger': not offered"),
             (lambda fit: tl.icc(fit), "icc: not offered"),
             (lambda fit: tl.reliability(fit), "reliability: not offered"),
+            (lambda fit: tl.r2(fit), "r2: not offered"),
+            (lambda fit: tl.variance_explained(fit, fit), "variance_explained: not offered"),
+            (lambda fit: tl.design_effect(fit), "design_effect: not offered"),
+            (lambda fit: tl.group_residuals(fit), "group_residuals: not offered"),
+            (lambda fit: tl.variance_tests(fit), "variance_tests: not offered"),
+            (lambda fit: tl.diagnose(fit), "diagnose: not offered"),
             (lambda fit: tl.bootstrap(fit, n=10, kind="cluster"), "cannot be resampled"),
             (lambda fit: tl.bootstrap(fit, n=10, kind="residual"), "cannot be resampled"),
             (lambda fit: tl.profile(fit), "CorrelatedMixed"),

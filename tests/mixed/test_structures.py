@@ -181,6 +181,13 @@ def test_with_a_residual_structure() -> None:
     assert tl.compare(plain, fit).table["df"].iloc[1] == 1
 
 
+def test_generalized_models_have_no_compound_symmetry() -> None:
+    data = table(14)
+    data["hit"] = (data["y"] > 1).astype(int)
+    with pytest.raises(tl.OptionError, match="compound symmetry goes with linear models"):
+        tl.glmm("hit ~ x + cs(0 + f | g)", data, family="binomial")
+
+
 def test_ties() -> None:
     structure = RandomStructure.of_factors([(3, 2), (2,)], [(0,), ()])
     assert structure.ties.tolist() == [0, 1, 1, 2, 3, 4, 5, 6, 7]

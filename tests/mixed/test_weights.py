@@ -65,6 +65,14 @@ def test_small_sample_and_robust_see_the_weights() -> None:
         np.testing.assert_allclose(verb(one).df, verb(two).df, rtol=1e-4)
 
 
+def test_what_does_not_know_weights_says_so() -> None:
+    fit = tl.lmm("y ~ x + (1 | g)", table(3), weights="w")
+    for verb in (tl.diagnose, tl.group_residuals, tl.variance_tests, tl.r2, tl.icc):
+        with pytest.raises(tl.OptionError, match=r"precision weights \(w\)"):
+            verb(fit)
+    assert "where rows have weights" in str(fit.report())
+
+
 def test_equal_weights_only_scale_sigma() -> None:
     data = table(5).assign(w=4.0)
     one, two = tl.lmm("y ~ x + (1 | g)", data, weights="w"), tl.lmm("y ~ x + (1 | g)", data)

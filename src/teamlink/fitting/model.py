@@ -25,7 +25,6 @@ __all__ = [
     "Comparable",
     "Decomposes",
     "Derivatives",
-    "Edges",
     "Groups",
     "Model",
     "Perturbs",
@@ -116,16 +115,6 @@ class Bounded(Protocol):
 
     def variances_added(self, other: Model) -> int:
         """How many variances of the other are zero where it is this model, a case of it."""
-        ...
-
-
-@runtime_checkable
-class Edges(Protocol):
-    """An engine that knows how many of its parameters are zero only on the edge of their range."""
-
-    @property
-    def n_edges(self) -> int:
-        """Number of them: variances and what goes with them."""
         ...
 
 

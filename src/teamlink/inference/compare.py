@@ -10,7 +10,7 @@ import pandas as pd
 
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit, single_thread
-from teamlink.fitting.model import Bounded, Comparable, Edges
+from teamlink.fitting.model import Bounded, Comparable
 from teamlink.fitting.progress import progress_bar
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.inference.ratio import chi_square, mixture, simulated_ratios, simulated_share
@@ -191,11 +191,6 @@ def _incomparable(one: Fit, two: Fit) -> str | None:
     return one.model.why_incomparable(two.model)
 
 
-def _edges(fit: Fit) -> int:
-    """Parameters of a fit that are zero only on the edge of their range."""
-    return fit.model.n_edges if isinstance(fit.model, Edges) else fit.n_variances
-
-
 def _test(
     smaller: Fit, larger: Fit, simulation: _Simulation | None
 ) -> tuple[_Ratio, list[str], list[pd.DataFrame]]:
@@ -214,7 +209,7 @@ def _test(
     plain = chi_square(chisq, df)
     if simulation is not None:
         return _simulated(smaller, larger, chisq, df, where, simulation)
-    edges = model.variances_added(larger.model) if isinstance(model, Bounded) else None
+    edges = model.variances_added(larger.model) if isinstance(model, Bounded) else 0
     if edges == 1:
         half = f"chi2({df - 1})/2 + chi2({df})/2"
         remarks = [
@@ -228,7 +223,7 @@ def _test(
             )
         return _Ratio(chisq, float(df), mixture(chisq, df), half, plain), remarks, []
     remarks = []
-    if _edges(larger) > _edges(smaller) if edges is None else edges > 1:
+    if edges > 1:
         remarks = [
             f"{where}: variances are zero under the null, on the edge of their range, so p is too "
             "large; simulate=n gives its own distribution."

@@ -9,6 +9,7 @@ from typing import Literal
 from teamlink.errors import BoundaryFit, OptionError, check_option
 from teamlink.fitting.fit import single_thread
 from teamlink.mixed.correlated import CorrelatedMixed
+from teamlink.mixed.generalized_result import GeneralizedFit
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.result import MixedFit
 
@@ -77,6 +78,8 @@ def small_sample(
     ([153.7, 153.41], [156.9, 156.6])
     """
     check_option("method", method, ["kenward-roger", "satterthwaite"])
+    if isinstance(fit, GeneralizedFit):
+        fit.independent("small_sample")
     check_method(method, fit.model.reml)
     with single_thread().limit(limits=1):
         model = _with_method(fit, method)

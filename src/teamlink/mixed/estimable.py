@@ -42,11 +42,14 @@ def check_estimable(
     for factor in factors:
         _check_factor(factor, len(y), has_residual, faults)
     for one, two in combinations(factors, 2):
-        if 1 < one.n_groups < len(y) + (not has_residual) and same_groups(one, two):
+        shared = [name for name in one.names if name in two.names]
+        few = 1 < one.n_groups < len(y) + (not has_residual)
+        if shared and few and same_groups(one, two):
             faults.add(
                 f"{one.name!r} and {two.name!r} group the rows alike",
                 f"groups {one.name!r} and {two.name!r}",
-                f"their variances cannot be told apart; write all terms with {one.name!r}",
+                f"their variances of {', '.join(shared)} cannot be told apart; write all terms "
+                f"with {one.name!r}",
             )
     faults.raise_if_any(DesignError)
     for factor in factors:

@@ -19,7 +19,8 @@ from teamlink.errors import (
 from teamlink.fitting.fit import single_thread, solve
 from teamlink.mixed.binomial import Binomial
 from teamlink.mixed.families import LINKS, Family
-from teamlink.mixed.generalized_model import GeneralizedMixed, bind_generalized
+from teamlink.mixed.generalized_bind import bind_generalized
+from teamlink.mixed.generalized_model import GeneralizedMixed
 from teamlink.mixed.generalized_result import GeneralizedFit
 from teamlink.mixed.glm import glm_start
 from teamlink.mixed.integrand import Rule, rule

@@ -24,21 +24,21 @@ import pandas as pd
 from teamlink.errors import DesignError
 from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
-from teamlink.fitting.model import Derivatives, Groups, Model
-from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
-from teamlink.mixed.factor import Factor
+from teamlink.fitting.model import Derivatives, Groups, Model, Reach
+from teamlink.mixed.covariance import RandomBasis, RandomStructure
 from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.fixed import FixedColumns, fixed_columns
+from teamlink.mixed.fixed import FixedColumns
 from teamlink.mixed.generalized_boundary import on_boundary, settle
 from teamlink.mixed.generalized_parts import components, drawn, why_incomparable, why_not_nested
+from teamlink.mixed.generalized_pin import pin_generalized, reach_generalized
 from teamlink.mixed.glm import given_effects, glm_start, moment_deviations
 from teamlink.mixed.integrand import Gradient, Grouped, Rule, evaluate
-from teamlink.mixed.joint import Joint, evaluate_jointly, joined
+from teamlink.mixed.joint import Joint, evaluate_jointly
 from teamlink.mixed.observed import GeneralizedDesign
 from teamlink.mixed.ordinal import Cumulative
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["GeneralizedMixed", "Point", "bind_generalized"]
+__all__ = ["GeneralizedMixed", "Point"]
 
 _STEP = 1e-5
 """Step of the differences of the gradient that make the Hessian of a Newton step."""
@@ -173,7 +173,7 @@ class GeneralizedMixed:
         Lambdas, beta, free = self.parts(theta)
         offset = self.offset + beta @ self.Q.T
         natural = self.family.natural(free).T[:, :, None]
-        found = self._gradient(Lambdas, offset, natural, index, start)
+        found = self.gradient(Lambdas, offset, natural, index, start)
         jacobian = self.family.jacobian(free)
         pieces = [
             slope[:, s.rows, s.cols] for slope, s in zip(found.Lambda, self.structures, strict=True)
@@ -190,10 +190,20 @@ class GeneralizedMixed:
             found.u,
         )
 
-    def _gradient(
+    def gradient(
         self, Lambdas: tuple[Array, ...], offset: Array, natural: Array, index: Codes,
         start: tuple[Array, ...] | None,
     ) -> Gradient:  # fmt: skip
+        """The criterion, without its constant, at A points in the kernels' own terms.
+
+        Parameters
+        ----------
+        Lambdas : each factor's (A, q, q), of any shape
+        offset : (A, n) fixed part
+        natural : (P, A, 1) the family's natural parameters
+        index : (A,) response of each point
+        start : each factor's (A, q, J), where to look for the modes
+        """
         data = self.observed.take(index)
         A = len(offset)
         if start is None:
@@ -390,6 +400,18 @@ class GeneralizedMixed:
         """Responses (rows, n) drawn at theta (k,): of new groups, or of the same ones again."""
         return drawn(self, theta, n, rng, groups)
 
+    def maximum_likelihood(self) -> GeneralizedMixed:
+        """The model itself: it knows no other likelihood."""
+        return self
+
+    def reach(self, term: str, theta: Array) -> Reach:
+        """The range of a parameter at theta (k,); see `Reach`."""
+        return reach_generalized(self, term, theta)
+
+    def pin(self, term: str, values: Array, theta: Array) -> Model:
+        """The model with a parameter held at each of values (R,)."""
+        return pin_generalized(self, term, values, theta)
+
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
         return why_incomparable(self, other)
@@ -449,44 +471,3 @@ def _possible(model: GeneralizedMixed, Y: Array) -> Mask:
     if isinstance(model.family, Cumulative):
         good &= model.family.categories > Y.max(axis=0)
     return good
-
-
-def bind_generalized(
-    design: GeneralizedDesign, family: Family, quadrature: Rule | None, se: str
-) -> GeneralizedMixed:
-    """Bind a design to its sorted rows.
-
-    Parameters
-    ----------
-    design : GeneralizedDesign
-    family, quadrature, se : as in `GeneralizedMixed`
-    """
-    order = np.argsort(design.factors[0].only_codes, kind="stable")
-    structures = tuple(RandomStructure.of_factors([f.blocks]) for f in design.factors)
-    bases = tuple(random_basis([f], s) for f, s in zip(design.factors, structures, strict=True))
-    grouped = tuple(
-        _grouped(f, basis, order) for f, basis in zip(design.factors, bases, strict=True)
-    )
-    rows = grouped[0] if len(grouped) == 1 else joined(grouped[0], grouped[1:])
-    ordinal = isinstance(family, Cumulative)
-    X = design.X
-    if ordinal and design.x_intercept >= 0:
-        # The thresholds stand for the constant: a column of zeros is left out as redundant.
-        X = X.copy()
-        X[:, design.x_intercept] = 0.0
-    fixed, Q = fixed_columns(X, ordinal)
-    weights = None if design.weights is None else design.weights[order]
-    observed = Observed(design.y[order][None], design.trials[order], weights)
-    return GeneralizedMixed(
-        design, family, structures, bases, fixed, order, Q[order], design.offset[order], observed,
-        rows, quadrature, family.constant(observed), se,
-    )  # fmt: skip
-
-
-def _grouped(factor: Factor, basis: RandomBasis, order: Codes) -> Grouped:
-    codes = factor.only_codes[order]
-    Z = np.ascontiguousarray(basis.columns(factor.Z)[order].T)
-    # The first factor's rows are sorted; for the others only the number of groups is read.
-    starts = np.searchsorted(np.sort(codes), np.arange(factor.n_groups))
-    constant = factor.q == 1 and bool((Z == 1).all())
-    return Grouped(None if constant else Z, codes, starts, factor.q)

@@ -8,16 +8,12 @@ import numpy as np
 import pandas as pd
 
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
+from teamlink.mixed.present import method_words
 
 if TYPE_CHECKING:
     from teamlink.mixed.generalized_result import GeneralizedFit
 
 __all__ = ["summarize_generalized", "tidy_generalized"]
-
-_SE_WORDS = {
-    "hessian": "Normal tests; standard errors from the Hessian in all parameters.",
-    "conditional": "Normal tests; standard errors with the variances taken as known.",
-}
 
 
 def tidy_generalized(fit: GeneralizedFit, level: float) -> pd.DataFrame:
@@ -119,7 +115,7 @@ def _fixed_table(fit: GeneralizedFit, level: float) -> SummaryTable:
 
 def _remarks(fit: GeneralizedFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
-    said = [_SE_WORDS[fit.estimates.method]]
+    said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())
         said.append(f"{sum(fit.dropped.values())} rows left out for missing values: {shown}.")

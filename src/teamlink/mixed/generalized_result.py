@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
+from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.mixed.generalized_model import GeneralizedMixed
@@ -43,6 +44,20 @@ class GeneralizedFit(Fit):
     """
 
     model: GeneralizedMixed
+
+    def independent(self, what: str) -> NoReturn:
+        """Raise, for what is offered for linear mixed models only.
+
+        Parameters
+        ----------
+        what : what is asked of it, for the error
+
+        Raises
+        ------
+        OptionError
+            Always.
+        """
+        raise OptionError(f"{what}: not offered for a generalized mixed model")
 
     @property
     def formula(self) -> Formula:

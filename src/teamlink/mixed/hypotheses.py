@@ -28,6 +28,7 @@ from scipy import stats
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import single_thread
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
+from teamlink.mixed.generalized_result import GeneralizedFit
 from teamlink.mixed.present import method_words
 from teamlink.mixed.result import MixedFit
 from teamlink.mixed.sandwich import KINDS, degrees_of_freedom, hotelling
@@ -35,7 +36,7 @@ from teamlink.mixed.wild import wild_p_value
 from teamlink.syntax.hypothesis import Hypothesis, read_hypothesis
 from teamlink.typing import Array
 
-__all__ = ["HypothesisTest", "test"]
+__all__ = ["HypothesisTest", "contrast_df", "test"]
 
 _DEPENDENT = 1e-8
 """A row whose part outside the rows before it is a smaller share of it follows from them."""
@@ -111,7 +112,7 @@ class HypothesisTest:
 
 
 def test(
-    fit: MixedFit,
+    fit: MixedFit | GeneralizedFit,
     hypothesis: str | Sequence[Any] | Array,
     rhs: float | Sequence[float] = 0.0,  # noqa: PT028 (a verb, not a test)
     wild: int | None = None,  # noqa: PT028
@@ -122,8 +123,9 @@ def test(
 
     Parameters
     ----------
-    fit : MixedFit
-        Its method decides: that of `lmm`, of `small_sample`, or of `robust`.
+    fit : MixedFit or GeneralizedFit
+        Its method decides: that of `lmm`, of `small_sample`, or of `robust`. For a fit of `glmm`
+        the tests are normal and chi-square.
     hypothesis : str or array
         Equations separated by commas, such as ``"ses = 0, 2*collab - trust = 1"``; ``"a = b = 0"``
         makes two. Or a matrix L (r, p), or one row of it (p,), in the order of ``fit.params``.
@@ -207,10 +209,12 @@ def test(
     )
 
 
-def _wild(fit: MixedFit, L: Array, rhs: Array, n: int, weights: str, seed: int) -> float:
+def _wild(
+    fit: MixedFit | GeneralizedFit, L: Array, rhs: Array, n: int, weights: str, seed: int
+) -> float:
     """P value of the wild cluster bootstrap with the null imposed."""
     method = fit.estimates.method
-    if method not in KINDS:
+    if method not in KINDS or isinstance(fit, GeneralizedFit):
         raise OptionError(
             f"wild={n!r}: the wild bootstrap is of a robust statistic; test tl.robust(fit) instead "
             f"of a fit with {method} tests"
@@ -221,11 +225,11 @@ def _wild(fit: MixedFit, L: Array, rhs: Array, n: int, weights: str, seed: int) 
     rng = np.random.default_rng(seed)
     with single_thread().limit(limits=1):
         return wild_p_value(
-            fit.independent(method), fit.working_theta, L, difference, method, int(n), rng, weights
+            fit.independent("wild"), fit.working_theta, L, difference, method, int(n), rng, weights
         )
 
 
-def _hypothesis(fit: MixedFit, given: Any, rhs: Any) -> Hypothesis:
+def _hypothesis(fit: MixedFit | GeneralizedFit, given: Any, rhs: Any) -> Hypothesis:
     """The hypothesis as a matrix, checked."""
     names = fit.estimates.names
     if isinstance(given, str):
@@ -259,7 +263,7 @@ def _words(row: Array, rhs: float, names: Sequence[str]) -> str:
     return f"{text} = {rhs:g}"
 
 
-def _independent(fit: MixedFit, said: Hypothesis) -> list[int]:
+def _independent(fit: MixedFit | GeneralizedFit, said: Hypothesis) -> list[int]:
     """Rows that do not follow from those before; an error where one contradicts them."""
     scaled = said.contrasts * fit.estimates.std_error[0]
     size = np.linalg.norm(scaled, axis=1)
@@ -277,12 +281,12 @@ def _independent(fit: MixedFit, said: Hypothesis) -> list[int]:
     return kept
 
 
-def _each(fit: MixedFit, said: Hypothesis) -> pd.DataFrame:
+def _each(fit: MixedFit | GeneralizedFit, said: Hypothesis) -> pd.DataFrame:
     """Each equation by itself."""
     L, C = said.contrasts, fit.estimates.covariance[0]
     value = L @ fit.estimates.values[0]
     se = np.sqrt(np.einsum("rp,ps,rs->r", L, C, L))
-    df = _df(fit, L)
+    df = contrast_df(fit, L)
     t = (value - said.rhs) / se
     return pd.DataFrame(
         {
@@ -293,8 +297,10 @@ def _each(fit: MixedFit, said: Hypothesis) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _df(fit: MixedFit, L: Array) -> Array:
+def contrast_df(fit: MixedFit | GeneralizedFit, L: Array) -> Array:
     """Degrees of freedom (r,) of the t test of each row of L (r, p), by the method of the fit."""
+    if isinstance(fit, GeneralizedFit):
+        return np.full(len(L), np.inf)
     model, theta, method = fit.model, fit.working_theta[None], fit.estimates.method
     if method in KINDS:
         return degrees_of_freedom(fit.independent(method), theta, method, L)
@@ -306,15 +312,16 @@ def _df(fit: MixedFit, L: Array) -> Array:
     return df
 
 
-def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
+def _joint(fit: MixedFit | GeneralizedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
     """F, its denominator degrees of freedom, and the factor it was multiplied by."""
     r, method = len(L), fit.estimates.method
     difference = L @ fit.estimates.values[0] - rhs
     V = L @ fit.estimates.covariance[0] @ L.T
     if r == 1:
-        return float(difference[0] ** 2 / V[0, 0]), float(_df(fit, L)[0]), 1.0
+        return float(difference[0] ** 2 / V[0, 0]), float(contrast_df(fit, L)[0]), 1.0
     if method in KINDS:
-        eta = hotelling(fit.independent(method), fit.working_theta[None], method, L)
+        model = fit.independent("robust tests")
+        eta = hotelling(model, fit.working_theta[None], method, L)
         scale = (eta - r + 1) / eta
         F = scale * difference @ np.linalg.solve(V, difference) / r
         return float(F), eta - r + 1, scale
@@ -326,7 +333,7 @@ def _joint(fit: MixedFit, L: Array, rhs: Array) -> tuple[float, float, float]:
         return float(scale * difference @ np.linalg.solve(V, difference) / r), ddf, scale
     w, U = np.linalg.eigh(V)
     F = float(np.mean(np.square(difference @ U) / w))
-    return F, _fai_cornelius(_df(fit, U.T @ L)), 1.0
+    return F, _fai_cornelius(contrast_df(fit, U.T @ L)), 1.0
 
 
 def _fai_cornelius(nu: Array) -> float:

@@ -40,7 +40,8 @@ def lmm(
         Fixed part as in R or formulaic, random terms as in lme4:
         ``"math ~ ses * sector + (ses | school)"``. ``(x || g)`` leaves out the correlations;
         ``within(ses, school)`` and ``between(ses, school)`` split a predictor into its
-        deviation from the group mean and that mean. One grouping factor, any number of slopes.
+        deviation from the group mean and that mean. Any number of grouping factors and slopes:
+        nested as ``(1 | school/class)``, crossed as ``(1 | child) + (1 | school)``.
     data : table
         Any data frame (pandas, polars, pyarrow, ...) of n rows. Rows with a missing value in a
         variable of the formula are left out, counted, and warned about.
@@ -70,7 +71,7 @@ def lmm(
     Raises
     ------
     FormulaError
-        The formula cannot be read (the place is shown), or asks for a second grouping factor.
+        The formula cannot be read; the place is shown.
     DataError, DesignError
         The table lacks what is asked, or the model cannot be estimated; every fault is listed.
     OptionError
@@ -84,7 +85,8 @@ def lmm(
 
     Notes
     -----
-    The model is ``y = X beta + Z b + e`` with ``b ~ N(0, sigma^2 Sigma)`` in each group. The
+    The model is ``y = X beta + Z b + e`` with ``b ~ N(0, sigma^2 Sigma)`` in each group, a Sigma
+    for each grouping factor. Whether factors are nested or crossed is seen in the data. The
     deviance, with beta and sigma profiled out, is minimised by Newton's method with exact second
     derivatives, from more than one starting point where one is not enough. A variance
     estimated at zero is a valid optimum: it is flagged as ``fit.boundary``, after a test of the

@@ -37,11 +37,7 @@ from teamlink.mixed.kenward_roger import (
     kenward_roger,
     kenward_roger_crossed,
 )
-from teamlink.mixed.nesting import (
-    variances_added,
-    why_model_not_nested,
-    why_models_incomparable,
-)
+from teamlink.mixed.nesting import added_variances, why_model_not_nested, why_models_incomparable
 from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
 from teamlink.mixed.products import VarianceProducts
 from teamlink.mixed.ranef import RandomEffects, random_effects
@@ -102,8 +98,8 @@ class LinearMixed:
     reml : restricted likelihood
     df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
-    clusters : the independent sets of rows, where they were chosen
     latest : the point last evaluated
+    clusters : the independent sets of rows, where they were chosen
     """
 
     design: MixedDesign
@@ -115,8 +111,8 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
-    clusters: Clusters | None = None
     latest: Latest = field(default_factory=Latest, repr=False, compare=False)
+    clusters: Clusters | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -147,11 +143,6 @@ class LinearMixed:
     def n_variances(self) -> int:
         """Parameters beyond the fixed effects, sigma among them."""
         return self.structure.size + 1
-
-    @property
-    def n_edges(self) -> int:
-        """Variances and correlations of random effects, which vanish together at zero variance."""
-        return self.structure.size
 
     def constant(self) -> Array:
         """(R,) what the working basis and the weights took out of the deviance."""
@@ -386,7 +377,7 @@ class LinearMixed:
 
     def variances_added(self, other: Model) -> int:
         """How many variances of the other are zero where it is this model, a case of it."""
-        return variances_added(self, other)
+        return added_variances(self, other)
 
     def simulate(
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.data.schema import as_frame, numbers, validate
-from teamlink.errors import DataError, DesignError, DroppedRows, Faults
+from teamlink.errors import DataError, DesignError, DroppedRows, Faults, FormulaError
 from teamlink.mixed.design import design
 from teamlink.mixed.encoding import Encoding
 from teamlink.mixed.factor import Factor
@@ -117,6 +117,7 @@ def read(text: str, data: Table, family: str, roles: Roles) -> GeneralizedDesign
         The rows are fine, but the model cannot be estimated from them.
     """
     formula = parse(text)
+    _refuse_compound(formula)
     frame = as_frame(data, list(dict.fromkeys([*formula.variables, *roles.names])))
     labels = frame.index
     frame = frame.reset_index(drop=True)
@@ -136,6 +137,19 @@ def read(text: str, data: Table, family: str, roles: Roles) -> GeneralizedDesign
         None if roles.weights is None else numbers(used, roles.weights),
         rows.X, rows.factors, rows.fixed, roles, labels[places], {**gone, **rows.dropped},
     )  # fmt: skip
+
+
+def _refuse_compound(formula: Formula) -> None:
+    """Raise where effects are to have compound symmetry, which is fitted for linear models only."""
+    for term in formula.random:
+        if term.structure == "cs":
+            raise FormulaError(
+                "cs() is not offered for a generalized model; leave out the name for an "
+                "unstructured covariance, or write diag()",
+                formula.text,
+                term.start,
+                term.end,
+            )
 
 
 def _complete_roles(frame: pd.DataFrame, roles: Roles) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
+from teamlink.mixed.correlated import CorrelatedMixed
 
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
@@ -19,6 +20,8 @@ _DF_WORDS = {
     "kenward-roger": "Kenward and Roger's covariance and degrees of freedom",
     "residual": "n - p degrees of freedom",
     "normal": "normal tests",
+    "hessian": "normal tests; standard errors from the Hessian in all parameters",
+    "conditional": "normal tests; standard errors with the variances taken as known",
 }
 _DF_WORDS |= {
     kind: f"cluster-robust covariance ({kind}) with Satterthwaite's degrees of freedom"
@@ -140,8 +143,8 @@ def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
 def _remarks(fit: MixedFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
     said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
-    if fit.estimates.method.startswith("CR"):
-        clusters = fit.independent("robust").resolved_clusters()
+    clusters = None if isinstance(fit.model, CorrelatedMixed) else fit.model.clusters
+    if clusters is not None and fit.estimates.method.startswith("CR"):
         said[0] = f"{said[0][:-1]}; {clusters.count} clusters by {clusters.name}."
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())

@@ -51,8 +51,8 @@ def reliability(fit: MixedFit) -> pd.DataFrame:
                reliability  groups
     Intercept       0.9014     160
     """
-    tau = fit.sigma**2 * np.diag(fit.Lambda @ fit.Lambda.T)
     design = fit.independent("reliability").design
+    tau = fit.sigma**2 * np.diag(fit.Lambda @ fit.Lambda.T)
     if len(design.factors) > 1 or design.factors[0].membership is not None:
         return _resolved(fit, tau)
     v, usable = _sampling_variance(fit)
@@ -141,7 +141,7 @@ def icc(fit: MixedFit) -> pd.DataFrame:
             variance  residual     icc  cumulative
     school     8.614   39.1483  0.1804      0.1804
     """
-    factors = fit.independent("icc").design.factors
+    factors = fit.unweighted("icc").design.factors
     Sigma = fit.sigma**2 * fit.Lambda @ fit.Lambda.T
     variance = np.array(
         [

@@ -16,6 +16,7 @@ import pandas as pd
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
+from teamlink.mixed.checks import simple_checks
 from teamlink.mixed.components import varcorr
 from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.membership import Membership
@@ -23,6 +24,8 @@ from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.predict import Interval, Level, fitted_values, predict
 from teamlink.mixed.present import summarize, tidy
 from teamlink.mixed.ranef import RandomEffects
+from teamlink.mixed.row_checks import row_checks
+from teamlink.mixed.trust import Report
 from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table
 
@@ -58,6 +61,26 @@ class MixedFit(Fit):
                 f"({self.model.residuals.structure})"
             )
         return self.model
+
+    def unweighted(self, what: str) -> LinearMixed:
+        """The model, if its residuals have no structure and its rows no weights; else an error.
+
+        Parameters
+        ----------
+        what : what is asked of it, for the error
+
+        Raises
+        ------
+        OptionError
+            The model has a residual structure or precision weights.
+        """
+        model = self.independent(what)
+        if model.design.weights is not None:
+            raise OptionError(
+                f"{what}: not offered for a fit with precision weights "
+                f"({model.design.weights.name}) yet"
+            )
+        return model
 
     @property
     def formula(self) -> Formula:
@@ -221,6 +244,21 @@ class MixedFit(Fit):
     def summary(self, level: float = 0.95) -> Summary:
         """Text to print; rich HTML in a notebook."""
         return summarize(self, level)
+
+    def report(self) -> Report:
+        """Say in plain words whether the fit can be trusted, and why.
+
+        Checks convergence, boundary, number of groups, groups a group-level coefficient, method of
+        tests, rows left out, rank, collinearity, influential groups, equal residual spread of
+        groups, and normal group effects; each with its number, its threshold and what to do.
+
+        Returns
+        -------
+        Report
+            ``.verdict``, ``.status``, ``.table``, ``.summary()``; prints as text, shows as HTML in
+            a notebook.
+        """
+        return Report((*simple_checks(self), *row_checks(self)), str(self.formula))
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()

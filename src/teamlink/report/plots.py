@@ -19,7 +19,7 @@ from scipy import stats
 from teamlink.errors import DataError, OptionError, nearest
 from teamlink.typing import Array
 
-__all__ = ["Palette", "caterpillar", "coverage_plot", "replicates_plot"]
+__all__ = ["PLAIN", "Palette", "bare", "caterpillar", "coverage_plot", "replicates_plot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def caterpillar(
         _intervals(ax, values, half, palette)
         ax.set_title(name, color=palette.ink, fontsize=10, loc="left")
         ax.set_ylim(-1, len(order))
-        _bare(ax, palette)
+        bare(ax, palette)
     few = len(order) <= 40
     axes[0].set_yticks(range(len(order)) if few else [])
     if few:
@@ -205,7 +205,7 @@ def _claim_panel(
     if claim["text"]:
         title = f"{claim['claim']}  {claim['text']}"
         ax.set_title(title, color=palette.ink, fontsize=9, loc="left")
-    _bare(ax, palette)
+    bare(ax, palette)
     ax.tick_params(axis="y", length=0)
 
 
@@ -275,11 +275,12 @@ def coverage_plot(data: Mapping[str, Any], claim: str, *, palette: Palette = PLA
     ax.set_xlabel("95 % interval less the true value", color=palette.ink, fontsize=8)
     ax.set_ylabel("replicates, nearest first (%)", color=palette.ink, fontsize=8)
     ax.locator_params(axis="x", nbins=5)
-    _bare(ax, palette)
+    bare(ax, palette)
     return figure
 
 
-def _bare(ax: Axes, palette: Palette) -> None:
+def bare(ax: Axes, palette: Palette) -> None:
+    """Leave an axes its bottom line and its labels."""
     for name in ("top", "right", "left"):
         ax.spines[name].set_visible(False)
     ax.spines["bottom"].set_color(palette.muted)
