@@ -302,11 +302,10 @@ def test_prediction_with_memberships(moved):
     assert tl.icc(fit).loc["team", "variance"] == pytest.approx(tau * size)
 
 
-def test_what_one_factor_alone_can_do_says_so(fit, table):
-    with pytest.raises(tl.OptionError, match="clusters: not yet for a model with several"):
-        tl.robust(fit, "CR2")
-    with pytest.raises(tl.OptionError, match="clusters: not yet"):
-        fit.model.n_groups  # noqa: B018
+def test_crossed_factors_have_no_clusters_and_say_so(fit, table):
+    for verb in (lambda: tl.robust(fit, "CR2"), fit.model.n_clusters):
+        with pytest.raises(tl.OptionError, match="no grouping factor contains all others"):
+            verb()
 
 
 def test_random_effects_are_those_of_the_joint_normal_distribution(fit):
