@@ -9,6 +9,7 @@ import pandas as pd
 
 from teamlink.fitting.fit import solve
 from teamlink.mixed.design import sole_factor
+from teamlink.typing import Mask
 
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
@@ -34,7 +35,8 @@ def deleted_variances(fit: MixedFit) -> pd.DataFrame:
     factor = sole_factor(fit.model.design, "variances=True")
     J = factor.n_groups
     weights = np.ones((J, J)) - np.eye(J)
-    fine = fit.model.estimable(weights)
+    everything: Mask = np.ones(J, dtype=np.bool_)
+    fine = fit.model.estimable(weights) if fit.model.names else everything
     names = fit.model.components(fit.working_theta[None]).terms
     values = np.full((J, len(names)), np.nan)
     converged = np.zeros(J, dtype=bool)
