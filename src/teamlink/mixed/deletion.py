@@ -142,7 +142,7 @@ def groups_stand_alone(factor: Factor, factors: Sequence[Factor]) -> bool:
 def of_rows(rows: Whitened) -> Deletion:
     """Delete each of the n rows by itself."""
     p = rows.X.shape[1]
-    estimable = rows.p_diagonal > _DETERMINES * rows.precision.diagonal()
+    estimable = rows.p_diagonal > _DETERMINES * np.abs(rows.precision.diagonal())
     P = np.where(estimable, rows.p_diagonal, np.nan)
     shift = rows.H * (rows.u / P)[:, None]
     gain = np.square(rows.H).sum(axis=1) / P
