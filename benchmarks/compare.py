@@ -19,6 +19,12 @@ SKIPPED = {
     ("teamlink, no df", "refit"): "the same call as teamlink",
     ("glmm, no df", "refit"): "the same as glmm",
     **{("lme4, anew", name): "the same as lme4" for name in PROBLEMS if name != "refit"},
+    **{
+        (engine, name): "no generalized model here"
+        for engine in ("teamlink, no df", "glmm", "glmm, no df", "mixedlm", "statsmodels")
+        for name, problem in PROBLEMS.items()
+        if problem.family is not None
+    },
 }
 
 FEW_ROUNDS = {"lme4": {"million": 2}, "statsmodels": {"refit": 1}}

@@ -36,6 +36,13 @@ def teamlink(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None)
     """Teamlink with Satterthwaite degrees of freedom."""
     import teamlink as tl
 
+    def generalized() -> Outcome:
+        found = tl.glmm(problem.formula, data, family=problem.family)
+        return Outcome([found.deviance], list(found.params))
+
+    if problem.family is not None:
+        return generalized
+
     def fit() -> Outcome:
         found = tl.lmm(problem.formula, data, reml=problem.reml)
         return Outcome([found.deviance], list(found.params))
@@ -118,6 +125,8 @@ def mixedlm(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) 
 def statsmodels(problem: Problem, data: pd.DataFrame, responses: np.ndarray | None) -> Call:
     """Statsmodels' MixedLM; normal tests."""
     package = importlib.import_module("statsmodels.formula.api")
+    if problem.random:
+        raise NotImplementedError("MixedLM has one grouping factor")
 
     def one(table: pd.DataFrame) -> Outcome:
         model = package.mixedlm(

@@ -14,6 +14,7 @@ import teamlink as tl
 
 CACHE = Path(__file__).parent / ".cache"
 REFERENCE = Path(__file__).parents[1] / "tests" / "reference" / "lme4" / "data"
+FACTORS = Path(__file__).parents[1] / "tests" / "reference" / "factors" / "data"
 
 REFITS = 1000
 """Responses in the refit problem."""
@@ -28,8 +29,11 @@ class Problem:
     group : name of the grouping column
     fixed, slope : right-hand side of the fixed part and of the random part, for engines that
         take them apart
+    random : the whole random part, where there are several grouping factors; for the others
+        `slope` and `group` say it
     make : draws or loads the data
     refit : responses to refit, 0 for a plain fit
+    family : of a generalized model by Laplace's approximation; None for a linear one
     """
 
     name: str
@@ -43,11 +47,14 @@ class Problem:
     rounds: int = 15
     limit: float = 60.0
     refit: int = 0
+    family: str | None = None
+    random: str = ""
 
     @property
     def formula(self) -> str:
         """The model in lme4's language."""
-        return f"{self.response} ~ {self.fixed} + ({self.slope} | {self.group})"
+        random = self.random or f"({self.slope} | {self.group})"
+        return f"{self.response} ~ {self.fixed} + {random}"
 
 
 def hsb() -> pd.DataFrame:
@@ -59,6 +66,31 @@ def hsb() -> pd.DataFrame:
 def reference_table(name: str) -> pd.DataFrame:
     """Read a table of the reference fixtures."""
     return pd.read_csv(REFERENCE / f"{name}.csv")
+
+
+def growth() -> pd.DataFrame:
+    """Yearly mathematics scores of children in schools, as they ship with teamlink."""
+    data = tl.datasets.load("egsingle")
+    return data[["schoolid", "childid", "year", "math"]].copy()
+
+
+def factors_table(name: str) -> pd.DataFrame:
+    """Read a table of the reference fixtures of several factors."""
+    return pd.read_csv(FACTORS / f"{name}.csv.gz")
+
+
+GENERALIZED = Path(__file__).parents[1] / "tests" / "reference" / "generalized" / "data"
+
+
+def contraception() -> pd.DataFrame:
+    """Use of contraception in Bangladesh, with the square of age."""
+    data = pd.read_csv(GENERALIZED / "contraception.csv")
+    return data.assign(age2=data["age"] ** 2)
+
+
+def verbagg() -> pd.DataFrame:
+    """Verbal aggression: persons crossed with items."""
+    return pd.read_csv(GENERALIZED / "verbagg.csv")
 
 
 def million() -> pd.DataFrame:
@@ -127,6 +159,30 @@ PROBLEMS = {
             make=lambda: reference_table("exam"),
         ),
         Problem(
+            name="contraception",
+            title="Contraception, logit, Laplace",
+            response="use",
+            fixed="age + age2 + urban + livch",
+            slope="1",
+            group="district",
+            reml=False,
+            make=contraception,
+            family="binomial",
+        ),
+        Problem(
+            name="verbagg",
+            title="VerbAgg, persons by items, logit, Laplace",
+            response="r2",
+            fixed="anger + gender + btype + situ",
+            slope="",
+            group="",
+            random="(1 | id) + (1 | item)",
+            reml=False,
+            make=verbagg,
+            family="binomial",
+            rounds=5,
+        ),
+        Problem(
             name="million",
             title="1,000,000 rows, 3,000 schools, 7 fixed effects, slope, REML",
             response="y",
@@ -149,6 +205,55 @@ PROBLEMS = {
             make=pairs,
             rounds=5,
             limit=60.0,
+        ),
+        Problem(
+            name="chem97",
+            title="Chem97, pupils in schools in authorities, ML",
+            response="score",
+            fixed="gcsecnt",
+            slope="",
+            group="",
+            random="(1 | lea/school)",
+            reml=False,
+            make=lambda: factors_table("chem97"),
+        ),
+        Problem(
+            name="growth",
+            title="egsingle, growth with slopes of children and schools, REML",
+            response="math",
+            fixed="year",
+            slope="",
+            group="",
+            random="(year | schoolid) + (year | childid)",
+            reml=True,
+            make=growth,
+            rounds=9,
+        ),
+        Problem(
+            name="insteval2",
+            title="InstEval, students crossed with lecturers, REML",
+            response="y",
+            fixed="1",
+            slope="",
+            group="",
+            random="(1 | s) + (1 | d)",
+            reml=True,
+            make=lambda: factors_table("insteval"),
+            rounds=5,
+            limit=120.0,
+        ),
+        Problem(
+            name="insteval3",
+            title="InstEval, students, lecturers, departments, ML",
+            response="y",
+            fixed="service",
+            slope="",
+            group="",
+            random="(1 | s) + (1 | d) + (1 | dept)",
+            reml=False,
+            make=lambda: factors_table("insteval"),
+            rounds=5,
+            limit=120.0,
         ),
         Problem(
             name="refit",
@@ -190,6 +295,7 @@ def store(problem: Problem) -> Path:
         "columns": columns,
         "formula": problem.formula,
         "reml": problem.reml,
+        "family": problem.family,
         "refit": problem.refit,
     }
     (folder / "problem.json").write_text(json.dumps(described))

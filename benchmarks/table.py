@@ -21,7 +21,14 @@ BARS = (
     ("hsb", "teamlink", "lme4", 1 / 6),
     ("million", "teamlink", "lme4", 1 / 40),
     ("million", "teamlink", "glmm", 1.0),
+    ("chem97", "teamlink", "lme4", 1 / 15),
+    ("growth", "teamlink", "lme4", 1 / 8),
+    ("growth", "teamlink", "mixedlm", 0.7),
+    ("growth", "teamlink", "glmm", 0.7),
+    ("insteval3", "teamlink", "lme4", 1 / 4),
+    ("insteval3", "teamlink", "glmm", 1.0),
     ("refit", "teamlink", "lme4", 1 / 60),
+    ("contraception", "teamlink", "lme4", 1 / 8),
 )
 """Problem, engine, peer, and the largest share of the peer's time the engine may take."""
 

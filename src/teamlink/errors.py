@@ -17,6 +17,7 @@ __all__ = [
     "DroppedRows",
     "Fault",
     "Faults",
+    "FewEvents",
     "FewGroups",
     "FewReplicates",
     "FitError",
@@ -25,6 +26,7 @@ __all__ = [
     "NotConverged",
     "OptionError",
     "RankDeficient",
+    "Separation",
     "StudyError",
     "TeamlinkError",
     "TeamlinkWarning",
@@ -186,12 +188,20 @@ class NotConverged(TeamlinkWarning):
     """The optimiser stopped at a point that does not meet the conditions of an optimum."""
 
 
+class FewEvents(TeamlinkWarning):
+    """There are so few events that the estimates rest on a single one."""
+
+
 class FewGroups(TeamlinkWarning):
     """There are so few groups that a variance between them is hardly identified."""
 
 
 class FewReplicates(TeamlinkWarning):
     """There are too few bootstrap replicates for the ends of an interval at this level."""
+
+
+class Separation(TeamlinkWarning):
+    """Every group holds one kind of response, so that the variance between them has no bound."""
 
 
 class BoundaryFit(TeamlinkWarning):

@@ -11,6 +11,7 @@ on scales from 1e-4 to 1e6, predictors constant within groups, columns that othe
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class Design:
     reml: bool
     data: pd.DataFrame
     traits: dict[str, Any] = field(hash=False)
+    factors: tuple[str, ...] = ("g",)
 
     def __str__(self) -> str:
         method = "REML" if self.reml else "ML"
@@ -132,9 +134,14 @@ def _random_part(slopes: int, intercept: bool, correlated: bool) -> str:
     return f"({effects} {'|' if correlated or slopes == 0 else '||'} g)"
 
 
-def _rescale(rng: Generator, data: pd.DataFrame, traits: dict[str, Any]) -> None:
+def _rescale(
+    rng: Generator,
+    data: pd.DataFrame,
+    traits: dict[str, Any],
+    keep: Collection[str] = ("f", "g", "y"),
+) -> None:
     """Move and stretch predictor columns in place, as the traits say."""
-    names = [c for c in data.columns if c not in ("f", "g", "y")]
+    names = [c for c in data.columns if c not in keep]
     if traits["scale"] == "bad":
         for name in names:
             data[name] *= 10.0 ** rng.uniform(-4, 6)

@@ -24,7 +24,7 @@ one <- function(x) structure(digits17(x), class = "json")
 read_design <- function(m) {
   values <- readBin(file.path(folder, paste0(m$seed, ".bin")), "double", m$rows * length(m$columns))
   d <- as.data.frame(matrix(values, m$rows, dimnames = list(NULL, m$columns)))
-  d$g <- factor(d$g)
+  for (g in m$groups) d[[g]] <- factor(d[[g]])
   d$f <- factor(c("a", "b", "c")[d$f + 1])
   d
 }
@@ -53,6 +53,12 @@ optima <- function(devfun, theta0) {
   Filter(Negate(is.null), found)
 }
 
+# Random terms in the order of theta.
+terms_of <- function(r) {
+  group <- names(r$flist)[attr(r$flist, "assign")]
+  lapply(seq_along(r$cnms), function(i) list(group = group[i], names = as.list(r$cnms[[i]])))
+}
+
 fit_design <- function(m) {
   began <- proc.time()[[1]]
   answer <- tryCatch(suppressWarnings(suppressMessages({
@@ -64,7 +70,7 @@ fit_design <- function(m) {
     list(
       criterion = one(min(value)), best = names(found)[which.min(value)],
       all = structure(lapply(value, one), names = names(found)), theta = vec(best$par),
-      columns = as.list(colnames(parsed$X))
+      columns = as.list(colnames(parsed$X)), terms = terms_of(parsed$reTrms)
     )
   })), error = function(e) list(error = conditionMessage(e)))
   c(list(seed = m$seed), answer, list(seconds = one(proc.time()[[1]] - began)))

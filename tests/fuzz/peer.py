@@ -21,13 +21,17 @@ SCRIPT = Path(__file__).with_name("fit.R")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What lme4 says about a design: its best criterion, or why it refuses."""
+    """What lme4 says about a design: its best criterion, or why it refuses.
+
+    `terms` are its random terms in the order of theta, each with ``group`` and ``names``.
+    """
 
     seed: int
     criterion: float | None
     default: float | None
     theta: np.ndarray
     columns: tuple[str, ...]
+    terms: tuple[dict[str, Any], ...]
     error: str | None
     seconds: float
 
@@ -47,7 +51,7 @@ def write(designs: Sequence[Design], folder: Path) -> None:
     manifest = []
     for design in designs:
         data = design.data.copy()
-        for name in ("f", "g"):
+        for name in ("f", *design.factors):
             data[name] = pd.factorize(data[name], sort=True)[0].astype(float)
         values = data.to_numpy(dtype="<f8")
         (folder / f"{design.seed}.bin").write_bytes(values.tobytes(order="F"))
@@ -57,6 +61,7 @@ def write(designs: Sequence[Design], folder: Path) -> None:
                 "formula": design.formula,
                 "reml": design.reml,
                 "columns": list(data.columns),
+                "groups": list(design.factors),
                 "rows": len(data),
             }
         )
@@ -84,6 +89,7 @@ def _answer(a: dict[str, Any]) -> Answer:
         default=a.get("all", {}).get("default"),
         theta=np.array(a.get("theta", []), dtype=float),
         columns=tuple(a.get("columns", ())),
+        terms=tuple(a.get("terms", ())),
         error=a.get("error"),
         seconds=a["seconds"],
     )

@@ -1,6 +1,7 @@
 """Two claims about the engine on many random designs, checked without R.
 
-python -m tests.fuzz.sweep 1400
+python -m tests.fuzz.sweep one 1400
+python -m tests.fuzz.sweep factors 500
 
 - The criterion that a fit reports is the criterion at its theta, or the fit says that it did not
   converge (arbiter in extended precision).
@@ -20,16 +21,17 @@ from teamlink.fitting.fit import _descend, _near_the_start
 from teamlink.mixed.bind import bind
 from teamlink.mixed.design import design
 
-from . import arbiter, designs, verdict
+from . import designs, verdict
+from .write_register import SWEEPS
 
 
-def untrue(drawn: designs.Design) -> str | None:
+def untrue(drawn: designs.Design, sweep: verdict.Sweep) -> str | None:
     """What to say of a design whose report is untrue; None where all is well or refused."""
     try:
         fit = tl.lmm(drawn.formula, drawn.data, reml=drawn.reml)
     except tl.TeamlinkError:
         return None
-    truth = arbiter.criterion(drawn, fit.theta)
+    truth = sweep.ours(drawn, fit)
     if abs(fit.deviance - truth) <= verdict.tolerance(truth):
         return None
     return f"reports {fit.deviance:.9f}, in truth {truth:.9f}, converged {fit.converged}"
@@ -50,14 +52,15 @@ def beaten(drawn: designs.Design) -> float | None:
     return float(first.derivatives.value[0] - found.derivatives.value.min())
 
 
-def main(count: int) -> None:
+def main(name: str, count: int) -> None:
     """Print every exception to either claim, and the counts."""
+    draw, _, sweep = SWEEPS[name]
     near = lower = 0
     for seed in range(count):
-        drawn = designs.draw(seed)
+        drawn = draw(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            said, gain = untrue(drawn), beaten(drawn)
+            said, gain = untrue(drawn, sweep), beaten(drawn)
         if said is not None:
             print(seed, said, drawn.formula)
         if gain is not None:
@@ -69,4 +72,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,6 +1,6 @@
 """600 random designs against lme4, run live: never a worse optimum, never an untrue criterion.
 
-pytest -m live_r tests/fuzz                     every design (about four minutes)
+pytest -m live_r tests/fuzz/test_lme4_live.py   every design (about four minutes)
 pytest -m live_r tests/fuzz -k "design-17-"     the designs are fitted together, one is reported
 python -m tests.fuzz.designs 17                 look at design 17
 python -m tests.fuzz.write_register             after a change of designs: write the register
@@ -29,7 +29,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, ver
     versions, answers = peer.ask(drawn, tmp_path_factory.mktemp("lme4"))
     found = [verdict.judge(design, answers[design.seed]) for design in drawn]
     yield {v.seed: v for v in found}
-    verdict.RESULTS.write_text(verdict.results(found, drawn, versions))
+    verdict.ONE_FACTOR.results.write_text(verdict.results(found, drawn, versions))
 
 
 @pytest.mark.parametrize("seed", SEEDS, ids=lambda s: f"design-{s}-")

@@ -6,21 +6,64 @@ import csv
 import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import teamlink as tl
 from teamlink.errors import TeamlinkWarning
 
-from . import arbiter
+from . import arbiter, factor_arbiter
 from .designs import Design
 from .peer import Answer
 
-REGISTER = Path(__file__).with_name("register.csv")
-RESULTS = Path(__file__).with_name("results.md")
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What differs between the sweep of one factor and that of several.
+
+    Attributes
+    ----------
+    title, command : of the table of results
+    register, results : where they are kept
+    ours, theirs : the criterion in truth at the theta of our fit, and at that of the peer's answer
+    traits : by which the table is broken down
+    """
+
+    title: str
+    command: str
+    register: Path
+    results: Path
+    ours: Callable[[Design, Any], float]
+    theirs: Callable[[Design, Answer], float]
+    traits: tuple[str, ...]
+
+
+_HARD = ("variances", "slopes", "y mean", "x mean", "scale", "sigma", "rank")
+
+ONE_FACTOR = Sweep(
+    "Random designs against lme4",
+    "pytest -m live_r tests/fuzz/test_lme4_live.py",
+    Path(__file__).with_name("register.csv"),
+    Path(__file__).with_name("results.md"),
+    lambda design, fit: arbiter.criterion(design, np.asarray(fit.theta)),
+    lambda design, answer: arbiter.criterion(design, answer.theta),
+    ("variances", "sizes", *_HARD[1:]),
+)
+SEVERAL_FACTORS = Sweep(
+    "Random designs with several factors against lme4",
+    "pytest -m live_r tests/fuzz/test_factors_live.py",
+    Path(__file__).with_name("factor_register.csv"),
+    Path(__file__).with_name("factor_results.md"),
+    lambda design, fit: factor_arbiter.criterion(design, factor_arbiter.roots_of_fit(fit)),
+    lambda design, answer: factor_arbiter.criterion(
+        design, factor_arbiter.roots_of_lme4(answer.terms, answer.theta)
+    ),
+    ("structure", *_HARD),
+)
 
 # The bar of the project: never above the peer by more than this.
 ABSOLUTE, RELATIVE = 1e-6, 1e-9
@@ -61,7 +104,7 @@ def tolerance(value: float) -> float:
     return ABSOLUTE + RELATIVE * abs(value)
 
 
-def judge(design: Design, answer: Answer) -> Verdict:
+def judge(design: Design, answer: Answer, sweep: Sweep = ONE_FACTOR) -> Verdict:
     """Fit `design` by teamlink and compare with the peer's answer."""
     began = time.perf_counter()
     try:
@@ -69,7 +112,6 @@ def judge(design: Design, answer: Answer) -> Verdict:
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", TeamlinkWarning)
             fit = tl.lmm(design.formula, design.data, reml=design.reml)
-            ours, theta, names = fit.deviance, np.asarray(fit.theta), list(fit.params.index)
             finite = np.isfinite(fit.bse.to_numpy()).all() and (fit.df.to_numpy() > 0).all()
     except tl.TeamlinkError as fault:
         kind = "both refuse" if answer.error else "refuses"
@@ -77,7 +119,7 @@ def judge(design: Design, answer: Answer) -> Verdict:
     except Exception as fault:
         return Verdict(design.seed, "crash", np.nan, f"{type(fault).__name__}: {fault}")
     seconds = time.perf_counter() - began
-    kind, amount, note = _compare(design, answer, ours, theta, len(names))
+    kind, amount, note = _compare(design, answer, fit, sweep)
     if kind == "doubtful" and fit.converged:
         kind = "untrue"
     if not finite and kind not in FAILURES:
@@ -85,16 +127,15 @@ def judge(design: Design, answer: Answer) -> Verdict:
     return Verdict(design.seed, kind, amount, note, seconds)
 
 
-def _compare(
-    design: Design, answer: Answer, ours: float, theta: np.ndarray, columns: int
-) -> tuple[str, float, str]:
-    true_ours = arbiter.criterion(design, theta)
+def _compare(design: Design, answer: Answer, fit: Any, sweep: Sweep) -> tuple[str, float, str]:
+    ours, columns = fit.deviance, len(fit.params)
+    true_ours = sweep.ours(design, fit)
     ours_untrue = not abs(ours - true_ours) <= tolerance(true_ours)
     if answer.criterion is None:
         kind = "untrue" if ours_untrue else "peer refuses"
         return kind, np.nan, answer.error or ""
     amount = ours - answer.criterion
-    true_theirs = arbiter.criterion(design, answer.theta)
+    true_theirs = sweep.theirs(design, answer)
     theirs_untrue = abs(answer.criterion - true_theirs) > tolerance(true_theirs)
     if ours_untrue:
         no_worse = true_ours <= true_theirs + tolerance(true_theirs)
@@ -113,15 +154,15 @@ def _compare(
     return "agree", amount, ""
 
 
-def registered() -> dict[int, str]:
+def registered(sweep: Sweep = ONE_FACTOR) -> dict[int, str]:
     """Deviations that are known, as kind by seed."""
-    with REGISTER.open(newline="") as file:
+    with sweep.register.open(newline="") as file:
         return {int(row["seed"]): row["kind"] for row in csv.DictReader(file)}
 
 
-def register(verdicts: Sequence[Verdict]) -> None:
+def register(verdicts: Sequence[Verdict], sweep: Sweep = ONE_FACTOR) -> None:
     """Write the register anew from what was found; failures are never registered."""
-    with REGISTER.open("w", newline="") as file:
+    with sweep.register.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["seed", "kind", "amount", "note"])
         for v in verdicts:
@@ -131,17 +172,20 @@ def register(verdicts: Sequence[Verdict]) -> None:
 
 
 def results(
-    verdicts: Sequence[Verdict], designs: Sequence[Design], versions: dict[str, str]
+    verdicts: Sequence[Verdict],
+    designs: Sequence[Design],
+    versions: dict[str, str],
+    sweep: Sweep = ONE_FACTOR,
 ) -> str:
     """Render the table of results in Markdown."""
     counts = Counter(v.kind for v in verdicts)
     compared = [v for v in verdicts if not np.isnan(v.amount)]
     lines = [
-        "# Random designs against lme4",
+        f"# {sweep.title}",
         "",
         f"{len(verdicts)} designs, {len(compared)} fitted by both programs. teamlink "
         f"{tl.__version__}, lme4 {versions['lme4']}, {versions['R']}, {versions['date']}. "
-        "Written by `pytest -m live_r tests/fuzz`.",
+        f"Written by `{sweep.command}`.",
         "",
         "lme4's criterion is the best of six runs: its default optimiser, tight bobyqa from two "
         "starts, Nelder-Mead from two starts, and bobyqa from the best of those.",
@@ -150,7 +194,7 @@ def results(
         "|---|---:|---|",
         *(f"| {kind} | {counts.get(kind, 0)} | {meaning} |" for kind, meaning in KINDS.items()),
         "",
-        *_by_trait(verdicts, designs),
+        *_by_trait(verdicts, designs, sweep.traits),
         "",
         "## Deviations",
         "",
@@ -168,13 +212,15 @@ def results(
     return "\n".join(lines) + "\n"
 
 
-def _by_trait(verdicts: Sequence[Verdict], designs: Sequence[Design]) -> list[str]:
+def _by_trait(
+    verdicts: Sequence[Verdict], designs: Sequence[Design], traits: Sequence[str]
+) -> list[str]:
     """Count designs and the largest excess over lme4 by what makes a design hard."""
     lines = [
         "| trait | designs | fitted by both | largest excess over lme4 | lower by more than 1e-4 |",
         "|---|---:|---:|---:|---:|",
     ]
-    for trait in ("variances", "sizes", "slopes", "y mean", "x mean", "scale", "sigma", "rank"):
+    for trait in traits:
         for value in sorted({d.traits[trait] for d in designs}, key=str):
             chosen = [v for v, d in zip(verdicts, designs, strict=True) if d.traits[trait] == value]
             both = [v.amount for v in chosen if v.kind in ("agree", "lower", "higher")]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import teamlink as tl
-from teamlink.inference import resampling
+from teamlink.inference import replicates
 
 KINDS = ("parametric", "cluster", "residual")
 
@@ -93,7 +93,7 @@ def test_parametric_replicates_are_refits_of_simulated_responses(fit, boots):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_seed_decides_and_batches_do_not(fit, boots, kind, monkeypatch):
-    monkeypatch.setattr(resampling, "_BATCH", 7)
+    monkeypatch.setattr(replicates, "_BATCH", 7)
     few = tl.bootstrap(fit, 20, kind, seed=3)
     first = boots[kind].draws.values[:20]
     assert few.draws.values == pytest.approx(first, rel=1e-9, nan_ok=True)
@@ -173,6 +173,26 @@ def test_a_statistic_that_fails_fails_its_replicate_only(fit):
         tl.bootstrap(fit, 5, statistic=lambda _: "text")
 
 
+def test_studentized_intervals_take_the_errors_of_the_replicates(fit, boots):
+    """A robust fit has other standard errors than its replicates."""
+    again = tl.bootstrap(tl.robust(fit), 1000, seed=3)
+    mine, plain = (
+        b.conf_int("studentized").to_numpy()[:, 3:] for b in (again, boots["parametric"])
+    )
+    assert mine.astype(float) == pytest.approx(plain.astype(float))
+
+
+def test_tests_agree_with_symmetric_intervals(fit, boots):
+    boot = boots["parametric"]
+    found = boot.tests(2.0).set_index("term")
+    assert found.index.tolist() == list(fit.params.index)
+    t = (fit.params["cses"] - 2) / fit.bse["cses"]
+    assert found.loc["cses", "statistic"] == pytest.approx(t)
+    k = boot.labels.keys.index("cses")
+    each = np.abs(boot.draws.values[:, k] - fit.params["cses"]) / boot.draws.std_error[:, k]
+    assert found.loc["cses", "p_value"] == pytest.approx((1 + (each >= abs(t)).sum()) / 1001)
+
+
 def test_too_few_replicates_for_a_level_are_said(fit):
     with pytest.warns(tl.errors.FewReplicates, match="19 replicates are too few"):
         tl.bootstrap(fit, 19).conf_int()
@@ -195,7 +215,7 @@ def test_progress_bar_is_shown_when_asked_for(fit):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"n": 0}, "n=0"), ({"kind": "wild"}, "kind='wild'"), ({"seed": -1}, "seed=-1")],
+    [({"n": 0}, "n=0"), ({"kind": "wlid"}, "kind='wlid'"), ({"seed": -1}, "seed=-1")],
 )
 def test_options_that_are_not_offered(fit, options, message):
     with pytest.raises(tl.OptionError, match=message):

@@ -162,10 +162,6 @@ class TestRefuses:
         with pytest.raises(OptionError, match="rhs goes with a matrix"):
             tl.test(plain, "x = 0", 1)
 
-    def test_joint_tests_with_a_robust_covariance(self, plain):
-        with pytest.raises(OptionError, match="robust covariance"):
-            tl.test(tl.robust(plain), "x = 0, w = 0")
-
     def test_more_equations_than_the_groups_can_bear(self):
         rng = np.random.default_rng(1)
         school = np.repeat(np.arange(5), 4)

@@ -100,8 +100,8 @@ def test_every_design_fault_at_once(data):
     [
         ({"df": "kenward"}, "Allowed: 'satterthwaite', 'kenward-roger', 'residual', 'normal'"),
         ({"reml": "yes"}, "Allowed: True, False"),
-        ({"weights": "w"}, "weights: not fitted yet"),
-        ({"residual": "ar1"}, "residual: not fitted yet"),
+        ({"weights": [1.0, 2.0]}, "weights: give the name of a column"),
+        ({"residual": "ar1"}, "residual='ar1' is no residual structure"),
     ],
 )
 def test_options_that_are_not_offered(data, option, message):

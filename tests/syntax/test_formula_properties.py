@@ -84,7 +84,9 @@ def bars(draw: st.DrawFn) -> str:
     group = names[0]
     for name in names[1:]:
         group = spaced(draw, group, draw(st.sampled_from([":", "/"])), name)
-    return spaced(draw, "(", effects, draw(st.sampled_from(["|", "||"])), group, ")")
+    mark = draw(st.sampled_from(["|", "||"]))
+    name = draw(st.sampled_from(["", "", "us", "diag", "cs"])) if mark == "|" else ""
+    return spaced(draw, f"{name}(", effects, mark, group, ")")
 
 
 @st.composite
@@ -154,8 +156,11 @@ def test_pieces_cover_the_effects(bar: str) -> None:
 def test_places_hold_the_bars(text: str) -> None:
     for term in read(text).random:
         bar = text[term.start : term.end]
-        assert (bar[0], bar[-1]) == ("(", ")")
+        head = bar.partition("(")[0]
+        assert head in ("", "us", "diag", "cs")
+        assert bar[-1] == ")"
         assert ("||" in bar) != term.correlated
+        assert term.structure == (head or "us")
 
 
 BITS = [

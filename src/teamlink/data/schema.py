@@ -352,11 +352,12 @@ def _crossed_codes(names: list[str], parts: list[tuple[Any, Any]]) -> tuple[Code
     kept, dense = np.unique(flat[~missing], return_inverse=True)
     out = np.full(len(missing), -1, dtype=np.intp)
     out[~missing] = dense
-    levels: list[Any] = []
+    digits: list[Any] = []
     for _, uniques in reversed(parts):
         kept, digit = np.divmod(kept, len(uniques))
-        levels.append(pd.Index(uniques).take(digit))
-    return out, pd.MultiIndex.from_arrays(levels[::-1], names=names)
+        digits.append(digit)
+    levels = [pd.Index(uniques) for _, uniques in parts]
+    return out, pd.MultiIndex(levels, digits[::-1], names=names, verify_integrity=False)
 
 
 def _check_numeric(

@@ -20,11 +20,14 @@ from teamlink.fitting.estimates import Estimates
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = [
+    "Batches",
+    "Bounded",
     "Comparable",
     "Decomposes",
     "Derivatives",
     "Groups",
     "Model",
+    "Perturbs",
     "Pins",
     "Reach",
     "Refittable",
@@ -107,6 +110,15 @@ class Comparable(Protocol):
 
 
 @runtime_checkable
+class Bounded(Protocol):
+    """An engine that knows which variances of a larger model are zero where it is this one."""
+
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        ...
+
+
+@runtime_checkable
 class Refittable(Protocol):
     """An engine that can take many responses on one design."""
 
@@ -125,20 +137,33 @@ class Decomposes(Protocol):
 
 
 @runtime_checkable
-class Reweights(Protocol):
-    """An engine whose likelihood is a sum over groups, each of which may count more than once."""
+class Batches(Protocol):
+    """An engine that knows what a replicate takes, so that a batch is made to fit into memory."""
 
     @property
-    def n_groups(self) -> int:
-        """Number of groups J."""
+    def numbers(self) -> int:
+        """About how many numbers one replicate of a batch takes."""
+        ...
+
+
+@runtime_checkable
+class Reweights(Protocol):
+    """An engine whose likelihood is a sum over clusters, each of which may count more than once."""
+
+    def n_clusters(self) -> int:
+        """Number of clusters J."""
+        ...
+
+    def with_clusters(self, cluster: Any = None) -> Model:
+        """The same with clusters chosen: a factor by name, or a label for each row; or its own."""
         ...
 
     def estimable(self, weights: Array) -> Mask:
-        """Which weightings (R, J) leave every parameter estimable, (R,)."""
+        """Which weightings (R, J) of the clusters leave every parameter estimable, (R,)."""
         ...
 
     def with_group_weights(self, weights: Array, theta: Array) -> Model:
-        """The response under weightings (R, J) of its groups; the search starts at theta (k,)."""
+        """The response under weightings (R, J) of clusters; the search starts at theta (k,)."""
         ...
 
 
@@ -169,6 +194,20 @@ class Reach:
     high: float
     closed: bool
     step: float
+
+
+@runtime_checkable
+class Perturbs(Protocol):
+    """An engine that can change coefficients by random weights on the residuals of clusters.
+
+    As with `Simulates`, drawing n and then m gives the same numbers as drawing n + m.
+    """
+
+    def wild(
+        self, theta: Array, n: int, rng: np.random.Generator, weights: str
+    ) -> tuple[Array, Array, Array]:
+        """Coefficients (n, p) at theta (k,), robust standard errors (n, p), and the fit's own."""
+        ...
 
 
 @runtime_checkable

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from teamlink.errors import check_option
 from teamlink.fitting.fit import Fit, single_thread
+from teamlink.fitting.model import Reweights
 from teamlink.fitting.progress import progress_bar
 from teamlink.inference.bootstrapped import Bootstrap
 from teamlink.inference.resampling import Kind, Statistic, draw, of_statistic, original
@@ -26,6 +28,8 @@ def bootstrap(
     seed: int | np.random.Generator | None = 1,
     statistic: Statistic | None = None,
     progress: bool | None = None,
+    cluster: Any = None,
+    weights: Literal["rademacher", "webb", "mammen"] = "rademacher",
 ) -> Bootstrap:
     """Bootstrap a fit: its sampling distribution by refitting it many times.
 
@@ -35,9 +39,10 @@ def bootstrap(
         A fitted model, such as that of `teamlink.lmm`.
     n : int
         Replicates.
-    kind : {"parametric", "cluster", "residual"}
-        Draw responses from the fitted model; draw whole groups with replacement; or draw
-        reflated random effects and residuals with replacement.
+    kind : {"parametric", "cluster", "residual", "wild"}
+        Draw responses from the fitted model; draw whole clusters with replacement; draw reflated
+        random effects and residuals with replacement; or multiply the residuals of whole clusters
+        by random weights (coefficients only).
     seed : int or numpy.random.Generator, optional
         The same seed gives the same numbers, and a larger `n` the same first replicates.
     statistic : callable, optional
@@ -47,11 +52,19 @@ def bootstrap(
         those estimates is kept.
     progress : bool, optional
         Show a progress bar on standard error; None shows it on a terminal, after two seconds.
+    cluster : str, Series or sequence, optional
+        What is drawn whole: a grouping factor by name, or a label for each row. By default the
+        factor that contains all others. Crossed factors need a column whose clusters hold whole
+        groups of every factor.
+    weights : {"rademacher", "webb", "mammen"}
+        Of the wild bootstrap: plus or minus one; six points, for fewer than about a dozen
+        clusters; two points with a third moment of one.
 
     Returns
     -------
     Bootstrap
-        ``.replicates``, ``.conf_int(kind, level)``, ``.bse``, ``.failures``, ``.summary()``.
+        ``.replicates``, ``.conf_int(kind, level)``, ``.tests()``, ``.bse``, ``.failures``,
+        ``.summary()``.
 
     Raises
     ------
@@ -61,14 +74,17 @@ def bootstrap(
     Notes
     -----
     All replicates of a batch are fitted together, each to the tolerance of a single fit. For
-    ``cluster`` the rows are read once: a group drawn k times is a weight of k on its share of the
-    likelihood, which is the likelihood of k separate groups. For ``residual`` the predicted
+    ``cluster`` the rows are read once: a cluster drawn k times is a weight of k on its share of the
+    likelihood, which is the likelihood of k separate clusters. For ``residual`` the predicted
     random effects and the residuals are reflated to the estimated variances before they are
-    drawn [1]_. A replicate that fails (it did not converge, or the groups drawn do not identify the
-    model) is kept, counted and shown with its reason; intervals leave it out.
+    drawn [1]_. ``wild`` is the wild cluster residual bootstrap [3]_ [4]_: the residuals of a
+    cluster, adjusted as in CR2 and with the variances held, times one random weight; its standard
+    errors are robust (CR2), and `teamlink.test` with ``wild=n`` is its test with the null imposed.
+    A replicate that fails (it did not converge, or the clusters drawn do not identify the model) is
+    kept, counted and shown with its reason; intervals leave it out.
 
     In R: ``lme4::bootMer(fit, FUN, nsim = 1000)`` and ``boot::boot.ci``; ``lmeresampler`` for the
-    other two kinds.
+    other kinds.
 
     References
     ----------
@@ -76,6 +92,10 @@ def bootstrap(
        relationship between class size and achievement. doi:10.1111/1467-9876.00415
     .. [2] Davison, Hinkley (1997). Bootstrap methods and their application.
        doi:10.1017/CBO9780511802843
+    .. [3] Cameron, Gelbach, Miller (2008). Bootstrap-based improvements for inference with
+       clustered errors. doi:10.1162/rest.90.3.414
+    .. [4] Modugno, Giannerini (2015). The wild bootstrap for multilevel models.
+       doi:10.1080/03610926.2013.802807
 
     Examples
     --------
@@ -95,17 +115,20 @@ def bootstrap(
     >>> tl.bootstrap(fit, n=199, kind="cluster", statistic=icc).conf_int("bca")["term"].tolist()
     ['icc']
     """
-    check_option("kind", kind, ["parametric", "cluster", "residual"])
+    check_option("kind", kind, ["parametric", "cluster", "residual", "wild"])
+    check_option("weights", weights, ["rademacher", "webb", "mammen"])
     n = replicates(n)
     rng = generator(seed)
-    labels, values, std_error = original(fit)
+    if isinstance(fit.model, Reweights) and (cluster is not None or kind in ("cluster", "wild")):
+        fit = replace(fit, model=fit.model.with_clusters(cluster))
+    labels, values, std_error = original(fit, kind)
     if statistic is not None:
         own = of_statistic(statistic, labels, values[None], ("",))
     with (
         single_thread().limit(limits=1),
         progress_bar(n, progress, "replicates", PATIENCE) as advance,
     ):
-        draws = draw(fit, kind, n, rng, advance)
+        draws = draw(fit, kind, n, rng, advance, weights)
     if statistic is None:
         return Bootstrap(fit, kind, labels, values, std_error, draws, None)
     both = np.vstack([values, draws.values])

@@ -25,8 +25,9 @@ IntervalKind = Literal["percentile", "basic", "bca", "studentized"]
 
 _WORDS = {
     "parametric": "Parametric: responses drawn from the fitted model.",
-    "cluster": "Cluster: whole groups drawn with replacement.",
-    "residual": "Residual: reflated residuals of both levels drawn with replacement.",
+    "cluster": "Cluster: whole clusters drawn with replacement.",
+    "residual": "Residual: reflated residuals of every level drawn with replacement.",
+    "wild": "Wild: residuals of whole clusters times random weights, variances held.",
 }
 
 
@@ -38,7 +39,7 @@ class Bootstrap:
     ----------
     fit : Fit
         What was resampled.
-    kind : {"parametric", "cluster", "residual"}
+    kind : {"parametric", "cluster", "residual", "wild"}
         How.
     labels : Labels
         What each of the t columns is.
@@ -188,6 +189,51 @@ class Bootstrap:
             )
         return ends
 
+    def tests(self, null: float = 0.0) -> pd.DataFrame:
+        """Bootstrap t tests of each coefficient.
+
+        Parameters
+        ----------
+        null : float
+            Value under the null.
+
+        Returns
+        -------
+        DataFrame
+            ``effect, group, term, estimate, statistic, p_value``, of terms with a standard error;
+            p is the share of replicates, and of the fit itself, with
+            ``|(t* - t) / s*| >= |(t - null) / s|``.
+
+        Raises
+        ------
+        OptionError
+            No replicate to take it from, or no term has a standard error.
+
+        Notes
+        -----
+        The null is not imposed on the replicates, so that a test agrees with the symmetric
+        studentized interval. With few clusters `teamlink.test` with ``wild=n`` does better.
+        """
+        if not self.draws.good.any():
+            raise OptionError(f"none of the {self.n} replicates is an estimate: {self.failures}")
+        columns = np.flatnonzero(np.isfinite(self.std_error))
+        if not columns.size:
+            raise OptionError("tests: a statistic has no standard error")
+        good = self.draws.good
+        away = self.draws.values[good][:, columns] - self.estimate[columns]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            each = np.abs(away / self.draws.std_error[good][:, columns])
+        t = (self.estimate[columns] - null) / self.std_error[columns]
+        beyond = (each >= np.abs(t) * (1 - 1e-10)).sum(axis=0)
+        return pd.DataFrame(
+            {
+                **{name: column[columns] for name, column in self._text().items()},
+                "estimate": self.estimate[columns],
+                "statistic": t,
+                "p_value": (1 + beyond) / (1 + np.isfinite(each).sum(axis=0)),
+            }
+        )
+
     @cached_property
     def _jackknife(self) -> Array:
         """(J, t) estimates without each group in turn; missing where there are none."""
@@ -196,7 +242,8 @@ class Bootstrap:
         values = np.where(left.good[:, None], left.values, np.nan)
         if self.statistic is None:
             return values
-        labels, own, _ = original(self.fit)
+        labels, own, _ = original(self.fit, self.kind)
+        values = values[:, : len(own)]
         failure = ("", *left.failure)
         _, found, _ = of_statistic(self.statistic, labels, np.vstack([own, values]), failure)
         return found[1:]

@@ -10,12 +10,10 @@ import pandas as pd
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import Fit, Solution, single_thread, solve
 from teamlink.fitting.model import Decomposes, Model, Refittable
+from teamlink.inference.replicates import batch_size
 from teamlink.typing import Array
 
 __all__ = ["refit"]
-
-_BATCH = 250
-"""Responses solved together: enough to spread the cost of a call, few enough to stay in cache."""
 
 
 def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
@@ -84,9 +82,10 @@ def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
         list(Y.columns) if isinstance(Y, pd.DataFrame) else [*range(responses.shape[1])]
     )
     parts = []
+    size = batch_size(fit.model)
     with single_thread().limit(limits=1):
-        for start in range(0, responses.shape[1], _BATCH):
-            columns = slice(start, start + _BATCH)
+        for start in range(0, responses.shape[1], size):
+            columns = slice(start, start + size)
             model = fit.model.with_responses(responses[:, columns])
             parts.append(_tidy(model, solve(model), labels[columns], random))
     return pd.concat(parts, ignore_index=True)

@@ -11,12 +11,26 @@ from teamlink.errors import FitError
 from teamlink.fitting.components import unique_names
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.fit import solve
-from teamlink.fitting.model import Decomposes, Model
+from teamlink.fitting.model import Batches, Decomposes, Model
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Labels", "Replicates", "nothing", "replicates_of", "said_by", "stacked"]
+__all__ = [
+    "Labels",
+    "Replicates",
+    "batch_size",
+    "nothing",
+    "replicates_of",
+    "said_by",
+    "stacked",
+]
 
 NOT_CONVERGED = "did not converge"
+
+_BATCH = 250
+"""Replicates solved together: enough to spread the cost of a call, few enough to stay in cache."""
+
+_NUMBERS = 10_000_000
+"""A batch holds at most so many numbers; where several starts are tried it takes a few times it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,13 @@ class Replicates:
     def good(self) -> Mask:
         """(R,) which replicates are estimates."""
         return np.array([not reason for reason in self.failure], dtype=np.bool_)
+
+
+def batch_size(model: object) -> int:
+    """How many replicates of a model are solved together."""
+    if not isinstance(model, Batches):
+        return _BATCH
+    return max(1, min(_BATCH, _NUMBERS // max(model.numbers, 1)))
 
 
 def said_by(model: Model, estimates: Estimates, theta: Array) -> tuple[Labels, Array, Array]:

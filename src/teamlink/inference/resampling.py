@@ -15,10 +15,11 @@ import pandas as pd
 
 from teamlink.errors import FitError, OptionError
 from teamlink.fitting.fit import Fit
-from teamlink.fitting.model import Refittable, Resamples, Reweights, Simulates
+from teamlink.fitting.model import Perturbs, Refittable, Resamples, Reweights, Simulates
 from teamlink.inference.replicates import (
     Labels,
     Replicates,
+    batch_size,
     nothing,
     reason_of,
     replicates_of,
@@ -29,27 +30,37 @@ from teamlink.typing import Array
 
 __all__ = ["Kind", "Statistic", "draw", "jackknife", "of_statistic", "original"]
 
-Kind = Literal["parametric", "cluster", "residual"]
-"""What is drawn: errors of the model, whole groups, or residuals of both levels."""
+Kind = Literal["parametric", "cluster", "residual", "wild"]
+"""What is drawn: errors of the model, whole clusters, residuals of all levels, or weights."""
 
 Statistic = Callable[["pd.Series[Any]"], "float | Mapping[str, float] | pd.Series[Any]"]
 """From the estimates of one replicate by term to a number, or to several with names."""
 
-_BATCH = 250
-_CELLS = 4_000_000
-"""Rows times replicates of a batch stay below this, so that memory stays below a gigabyte."""
-
 NOT_ESTIMABLE = "the groups drawn do not identify the model"
 
 
-def original(fit: Fit) -> tuple[Labels, Array, Array]:
-    """Labels, estimates (t,) and standard errors (t,) of the fit itself."""
-    labels, values, std_error = said_by(fit.model, fit.estimates, fit.working_theta[None])
+def original(fit: Fit, kind: Kind = "parametric") -> tuple[Labels, Array, Array]:
+    """Labels, estimates (t,) and standard errors (t,) of the fit itself.
+
+    The wild bootstrap is about coefficients alone, and its errors are robust; in the other kinds
+    they are the model's own, as those of the replicates are.
+    """
+    if kind == "wild" and isinstance(fit.model, Perturbs):
+        own, p = fit.estimates, len(fit.estimates.names)
+        _, _, errors = fit.model.wild(fit.working_theta, 0, np.random.default_rng(0), "rademacher")
+        return Labels(("fixed",) * p, (None,) * p, own.names), own.values[0], errors
+    theta = fit.working_theta[None]
+    labels, values, std_error = said_by(fit.model, fit.model.estimates(theta), theta)
     return labels, values[0], std_error[0]
 
 
 def draw(
-    fit: Fit, kind: Kind, n: int, rng: np.random.Generator, advance: Callable[[int], None]
+    fit: Fit,
+    kind: Kind,
+    n: int,
+    rng: np.random.Generator,
+    advance: Callable[[int], None],
+    weights: str = "rademacher",
 ) -> Replicates:
     """Draw and fit n replicates.
 
@@ -60,14 +71,15 @@ def draw(
     n : number of replicates
     rng : generator
     advance : told after each batch how many are done
+    weights : of the wild bootstrap
 
     Raises
     ------
     OptionError
         The engine cannot draw in this way.
     """
-    one_batch = _sampler(fit, kind, rng)
-    size = max(1, min(_BATCH, _CELLS // fit.nobs))
+    one_batch = _sampler(fit, kind, rng, weights)
+    size = n if kind == "wild" else batch_size(fit.model)
     parts = []
     for start in range(0, n, size):
         parts.append(one_batch(min(size, n - start)))
@@ -75,17 +87,26 @@ def draw(
     return stacked(parts)
 
 
-def _sampler(fit: Fit, kind: Kind, rng: np.random.Generator) -> Callable[[int], Replicates]:
+def _sampler(
+    fit: Fit, kind: Kind, rng: np.random.Generator, weights: str
+) -> Callable[[int], Replicates]:
     model, theta = fit.model, fit.working_theta
     terms = len(original(fit)[0].terms)
     if kind == "cluster" and isinstance(model, Reweights):
-        J = model.n_groups
+        J = model.n_clusters()
         even = np.full(J, 1 / J)
         return lambda R: weighted(fit, rng.multinomial(J, even, size=R).astype(float))
     if kind == "parametric" and isinstance(model, Simulates) and isinstance(model, Refittable):
         return lambda R: _refitted(model, model.simulate(theta, R, rng), terms)
     if kind == "residual" and isinstance(model, Resamples) and isinstance(model, Refittable):
         return lambda R: _refitted(model, model.resample(theta, R, rng), terms)
+    if kind == "wild" and isinstance(model, Perturbs):
+
+        def perturbed(R: int) -> Replicates:
+            values, errors, _ = model.wild(theta, R, rng, weights)
+            return Replicates(values, errors, np.zeros(R, dtype=np.bool_), ("",) * R)
+
+        return perturbed
     raise OptionError(f"kind={kind!r}: a {type(model).__name__} cannot be resampled in this way")
 
 
@@ -123,8 +144,8 @@ def jackknife(fit: Fit) -> Replicates:
     model = fit.model
     if not isinstance(model, Reweights):
         raise OptionError(f"a {type(model).__name__} has no groups to leave out, as BCa needs")
-    J = model.n_groups
-    size = max(1, min(_BATCH, _CELLS // fit.nobs))
+    J = model.n_clusters()
+    size = batch_size(model)
     parts = []
     for start in range(0, J, size):
         W = np.ones((min(size, J - start), J))

@@ -8,6 +8,9 @@ from typing import Literal
 
 from teamlink.errors import BoundaryFit, OptionError, check_option
 from teamlink.fitting.fit import single_thread
+from teamlink.mixed.correlated import CorrelatedMixed
+from teamlink.mixed.generalized_result import GeneralizedFit
+from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.result import MixedFit
 
 __all__ = ["check_method", "small_sample", "warn_of_boundary"]
@@ -75,12 +78,21 @@ def small_sample(
     ([153.7, 153.41], [156.9, 156.6])
     """
     check_option("method", method, ["kenward-roger", "satterthwaite"])
+    if isinstance(fit, GeneralizedFit):
+        fit.independent("small_sample")
     check_method(method, fit.model.reml)
     with single_thread().limit(limits=1):
-        model = replace(fit.model, df_method=method)
+        model = _with_method(fit, method)
         adjusted = replace(fit, model=model, estimates=model.estimates(fit.working_theta[None]))
     warn_of_boundary(adjusted, stacklevel=3)
     return adjusted
+
+
+def _with_method(fit: MixedFit, method: str) -> LinearMixed | CorrelatedMixed:
+    """The model with another method of tests."""
+    if isinstance(fit.model, CorrelatedMixed) and method == "satterthwaite":
+        return replace(fit.model, base=replace(fit.model.base, df_method=method))
+    return replace(fit.independent(f"small_sample with {method!r}"), df_method=method)
 
 
 def check_method(method: str, reml: bool) -> None:

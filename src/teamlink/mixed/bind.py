@@ -6,7 +6,7 @@ whatever number of passes the digits ask for.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -30,7 +30,7 @@ from teamlink.moments.standardize import (
 from teamlink.moments.upper import Effects, upper
 from teamlink.typing import Array, Codes
 
-__all__ = ["bind"]
+__all__ = ["bind", "roots_of_rows"]
 
 _LITTLE = 1e-4
 """Where a sum of squares is a smaller share of what it is a difference of, digits get lost."""
@@ -57,20 +57,24 @@ def bind(
     DesignError, FitError
         The fixed effects alone, or they and the groups, reproduce the response.
     """
-    structure = RandomStructure.of_factors([factor.blocks for factor in design.factors])
+    structure = RandomStructure.of_factors(
+        [factor.blocks for factor in design.factors],
+        [factor.compound for factor in design.factors],
+    )
     Y = design.y[:, None] if Y is None else Y
     centred = centred_columns(design.X, design.x_intercept) if basis is None else basis[0]
     random = random_basis(design.factors, structure) if basis is None else basis[1]
     chosen = _eliminated(design)
     Z, codes, J = _columns(design, random, chosen)
+    root = design.root_weights
 
     def sums(fixed: FixedBasis, response: ResponseBasis) -> CrossProducts:
-        return accumulate(design.X, Y, Z, codes, J, fixed, response)
+        return accumulate(design.X, Y, Z, codes, J, fixed, response, root)
 
     def reduced(products: CrossProducts) -> GroupRoots:
         roots = group_roots(products)
         if (roots.Wyy < _LITTLE * products.yty).any():
-            return recompute_within(roots, design.X, Y, Z, codes, fixed, response)
+            return recompute_within(roots, design.X, Y, Z, codes, fixed, response, root)
         return roots
 
     plain = centred_responses(Y, centred)
@@ -96,8 +100,10 @@ def bind(
         response = response.moved(fixed_part(criterion(roots, wide, reml))[0])
         roots = reduced(sums(fixed, response))
     _check_residual(design, roots)
-    if len(design.factors) > 1 or chosen < 0:
-        roots = _with_upper(roots, design, structure, random, chosen, Y, fixed, response)
+    if len(design.factors) > 1 or (design.factors and chosen < 0):
+        each = [_weighted(random.columns(f.Z, i), design) for i, f in enumerate(design.factors)]
+        rows = _Rows(design.X, Y, tuple(each), fixed, response, root)
+        roots = _with_upper(roots, design, structure, chosen, rows)
         _check_upper_residual(design, roots, structure, reml)
     return LinearMixed(design, structure, roots, fixed, response, random, reml, df_method)
 
@@ -110,7 +116,7 @@ def _eliminated(design: MixedDesign) -> int:
     sizes = [
         factor.n_groups * factor.q if factor.membership is None else 0 for factor in design.factors
     ]
-    return int(np.argmax(sizes)) if max(sizes) else -1
+    return int(np.argmax(sizes)) if max(sizes, default=0) else -1
 
 
 def _columns(design: MixedDesign, random: RandomBasis, chosen: int) -> tuple[Array, Codes, int]:
@@ -118,30 +124,79 @@ def _columns(design: MixedDesign, random: RandomBasis, chosen: int) -> tuple[Arr
     if chosen < 0:
         return np.zeros((design.n, 0)), np.zeros(design.n, dtype=np.intp), 0
     factor = design.factors[chosen]
-    return random.columns(factor.Z, chosen), factor.only_codes, factor.n_groups
+    Z = _weighted(random.columns(factor.Z, chosen), design)
+    return Z, factor.only_codes, factor.n_groups
+
+
+def _weighted(Z: Array, design: MixedDesign) -> Array:
+    """Rows of Z (n, q) times the roots of their precision weights."""
+    root = design.root_weights
+    return Z if root is None else root[:, None] * Z
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows that statistics are formed of; see `accumulate`.
+
+    Attributes
+    ----------
+    X, Y, fixed, response, root : as for `accumulate`
+    Z : working columns of each factor, multiplied by the root
+    """
+
+    X: Array
+    Y: Array
+    Z: tuple[Array, ...]
+    fixed: FixedBasis
+    response: ResponseBasis
+    root: Array | None
+
+
+def roots_of_rows(design: MixedDesign, structure: RandomStructure, columns: Array) -> GroupRoots:
+    """Sufficient statistics of other rows of the same design, in its working basis already.
+
+    Parameters
+    ----------
+    design : MixedDesign with grouping factors
+    structure : of its random effects
+    columns : (n, Q + p + 1) rows of [Z X y], the columns of all factors one after the other
+    """
+    Q = structure.q
+    X, Y = columns[:, Q:-1], columns[:, -1:]
+    p = X.shape[1]
+    fixed = FixedBasis(np.arange(p), np.zeros(p), None, np.eye(p), 0.0, -1)
+    response = ResponseBasis(np.zeros(1), np.ones(1), np.zeros((1, p)))
+    Z = tuple(np.ascontiguousarray(columns[:, place]) for place in structure.factors)
+    rows = _Rows(X, Y, Z, fixed, response, None)
+    chosen = _eliminated(design)
+    if chosen < 0:
+        first, codes, J = np.zeros((design.n, 0)), np.zeros(design.n, dtype=np.intp), 0
+    else:
+        factor = design.factors[chosen]
+        first, codes, J = Z[chosen], factor.only_codes, factor.n_groups
+    products = accumulate(X, Y, first, codes, J, fixed, response)
+    roots = group_roots(products)
+    if (roots.Wyy < _LITTLE * products.yty).any():
+        roots = recompute_within(roots, X, Y, first, codes, fixed, response)
+    if len(design.factors) == 1 and chosen == 0:
+        return roots
+    return _with_upper(roots, design, structure, chosen, rows)
 
 
 def _with_upper(
-    roots: GroupRoots, design: MixedDesign, structure: RandomStructure, random: RandomBasis,
-    chosen: int, Y: Array, fixed: FixedBasis, response: ResponseBasis,
-) -> GroupRoots:  # fmt: skip
+    roots: GroupRoots, design: MixedDesign, structure: RandomStructure, chosen: int, rows: _Rows
+) -> GroupRoots:
     """The roots with the statistics of the factors that are not eliminated."""
-    everyone = [_effects(design, structure, random, f) for f in range(len(design.factors))]
+    everyone = [
+        Effects(place, factor.by_effect(Z), factor.n_groups)
+        for place, factor, Z in zip(structure.factors, design.factors, rows.Z, strict=True)
+    ]
     others = [each for f, each in enumerate(everyone) if f != chosen]
     first = everyone[chosen].columns if chosen >= 0 else csr_array((design.n, 0))
     bottom = structure.factors[chosen] if chosen >= 0 else slice(0, 0)
-    found = accumulate_upper(design.X, Y, others, first, fixed, response)
+    found = accumulate_upper(rows.X, rows.Y, others, first, rows.fixed, rows.response, rows.root)
     CU = np.concatenate([roots.CX, roots.Cy])
-    return replace(roots, upper=upper(bottom, roots.S, CU, others, found, fixed.kept.size))
-
-
-def _effects(
-    design: MixedDesign, structure: RandomStructure, random: RandomBasis, f: int
-) -> Effects:
-    """The sparse working columns of one factor."""
-    factor = design.factors[f]
-    columns = factor.by_effect(random.columns(factor.Z, f))
-    return Effects(structure.factors[f], columns, factor.n_groups)
+    return replace(roots, upper=upper(bottom, roots.S, CU, others, found, rows.fixed.kept.size))
 
 
 def _even_alone(roots: GroupRoots) -> Array:
@@ -161,9 +216,10 @@ def _check_upper_residual(
     columns = sum(factor.n_groups * factor.q for factor in design.factors)
     if columns + roots.CX.shape[0] >= design.n:
         return
-    wide = np.repeat(1e5 * even_factor(roots, structure)[None], roots.responses, axis=0)
+    wide = np.repeat(1e8 * even_factor(roots, structure)[None], roots.responses, axis=0)
     rest = criterion(roots, wide, reml).r2
-    _refuse_exact(design, np.flatnonzero(rest < 1e-8 * roots.n), roots.responses)
+    # An exact fit leaves 1e-16 of the sum of squares; a far mean that groups take up leaves 1e-12.
+    _refuse_exact(design, np.flatnonzero(rest < 1e-14 * roots.n), roots.responses)
 
 
 def _check_rows(design: MixedDesign, fixed: FixedBasis) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from teamlink.mixed.covariance import RandomStructure, lower_factor
-from teamlink.mixed.criterion import Criterion, curvature
+from teamlink.mixed.criterion import Criterion, Curvature, curvature
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["leave_saddles", "singular", "snap"]
@@ -106,7 +106,10 @@ def leave_saddles(
         return theta, again
     slopes = curvature(evaluate(theta[edge], index[edge]), reml)
     Lambda = structure.factor(theta)
-    for block in structure.slices:
+    for b, block in enumerate(structure.slices):
+        if b in structure.compound:
+            _leave_compound(Lambda, again, edge, block, slopes)
+            continue
         w, U = np.linalg.eigh(slopes.score[:, block, block])
         v = np.zeros((edge.size, structure.q))
         v[:, block] = U[:, :, 0]
@@ -119,3 +122,27 @@ def leave_saddles(
         Lambda[edge[leave], block, block] = lower_factor(wide)
         again[edge[leave]] = True
     return structure.parameters(Lambda), again
+
+
+def _leave_compound(
+    Lambda: Array, again: Mask, edge: Codes, block: slice, slopes: Curvature
+) -> None:
+    """The same in a block of compound symmetry, along either of its two variances, in place."""
+    q, Q = block.stop - block.start, Lambda.shape[1]
+    D = np.zeros((edge.size, 2, Q, Q))
+    inside = np.arange(block.start, block.stop)
+    D[:, 0, block.start, block.start] = 1.0
+    D[:, 1, inside[1:], inside[1:]] = 1.0
+    w = np.einsum("aij,akij->ak", slopes.score, D)
+    bend = np.diagonal(slopes.second(D, D), axis1=1, axis2=2)
+    length = np.where(bend > 0, -w / np.where(bend > 0, bend, 1.0), 1.0)
+    gain = np.where(w < 0, -w * length, 0.0)
+    which = gain.argmax(axis=1)
+    leave = np.flatnonzero(gain.max(axis=1) > 2 * _INDIFFERENT)
+    step = np.zeros((leave.size, q))
+    step[which[leave] == 0, 0] = 1.0
+    step[which[leave] == 1, 1:] = 1.0
+    size = length[leave, which[leave]]
+    own = np.square(Lambda[edge[leave][:, None], inside, inside]) + size[:, None] * step
+    Lambda[edge[leave][:, None], inside, inside] = np.sqrt(own)
+    again[edge[leave]] = True

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from teamlink.mixed.collinearity import collinearity
+from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.present import method_words
 from teamlink.mixed.shares import chain, where_it_varies
 from teamlink.mixed.trust import Finding
@@ -102,6 +103,8 @@ def _groups(fit: MixedFit) -> list[Finding]:
 def _groups_per_coefficient(fit: MixedFit) -> Finding:
     """Groups a coefficient of a predictor that is constant within them."""
     check = "groups a group-level coefficient"
+    if not fit.ngroups:
+        return Finding(check, "not checked", _NONE, "", "There are no random effects.")
     nested = chain(fit.model.design.factors)
     if nested is None:
         return Finding(check, "not checked", _NONE, "", "Groups are crossed or memberships.")
@@ -128,10 +131,12 @@ def _groups_per_coefficient(fit: MixedFit) -> Finding:
 
 
 def _tests(fit: MixedFit) -> Finding:
-    method, J = fit.estimates.method, min(fit.ngroups.values())
+    method, J = fit.estimates.method, min(fit.ngroups.values(), default=fit.nobs)
     smallest = float(fit.estimates.df[0].min(initial=np.inf))
     words = method_words(method)
     check, better = "tests", "tl.small_sample(fit, 'kenward-roger')"
+    if isinstance(fit.model, CorrelatedMixed):
+        better = "tl.bootstrap(fit)"
     if method in ("normal", "residual") and J < _NORMAL_FROM:
         says = f"{words} with {J} groups: group-level effects get p values that are too small."
         return Finding(check, "caution", J, f"under {_NORMAL_FROM} groups", says, f"Use {better}.")

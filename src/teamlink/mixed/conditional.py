@@ -20,7 +20,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from teamlink.mixed.criterion import Criterion
-from teamlink.mixed.products import conditional, meetings_adjoint
+from teamlink.mixed.products import conditional
 from teamlink.mixed.stacks import times
 from teamlink.mixed.upper import UpperPoint
 from teamlink.moments.crossproducts import GroupRoots
@@ -64,7 +64,7 @@ def conditional_effects(
         N_all.append(E.swapaxes(2, 3) @ (here.A_m @ inverse.swapaxes(1, 2)[:, None]))
         Phi_all.append(Phi)
         if q and J:
-            correction += meetings_adjoint(here.stack, Phi, q)
+            correction += here.stack.meetings.adjoint(Phi)
     found = []
     if q and J:
         found.append(_of_eliminated(point, upper, roots, correction))

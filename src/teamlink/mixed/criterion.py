@@ -43,6 +43,11 @@ from teamlink.typing import Array, Codes, Mask
 __all__ = ["Criterion", "Curvature", "criterion", "curvature", "fixed_part", "products"]
 
 
+_DIGITS = 1e-13
+"""A residual sum of squares that is a smaller share of what it is a difference of has none left;
+neither has a determinant with factors beyond its inverse."""
+
+
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """The criterion at one factor a replicate, with what its derivatives need.
@@ -132,7 +137,8 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
 
     Notes
     -----
-    Where the residual sum of squares is zero to rounding the deviance is infinite.
+    Where the residual sum of squares is zero to rounding, or has lost its digits as a difference of
+    larger ones, the deviance is infinite.
     """
     q, _, J = roots.S.shape
     p = roots.CX.shape[0]
@@ -154,8 +160,13 @@ def criterion(roots: GroupRoots, Lambda: Array, reml: bool) -> Criterion:
     if upper is not None:
         second, log_det, explained, lost = eliminate(upper, Lambda, groups.inverse, V, weights)
         log_V = log_V + log_det
+        least = _DIGITS * M[:, p, p]
         M -= explained
+        lost |= _largest(own, roots.S) > 1 / _DIGITS
+        lost |= second.largest > 1 / _DIGITS
     M_root, failed = _cholesky(M)
+    if second is not None:
+        lost |= M_root[:, p, p] ** 2 < least
     diagonal = np.diagonal(M_root, axis1=1, axis2=2)
     deviance: Array = log_V + nu * (1 + np.log(2 * np.pi * diagonal[:, -1] ** 2 / nu))
     if reml:
@@ -232,6 +243,17 @@ def _by_group(roots: GroupRoots, Lambda: Array, weights: Array | None, keep: boo
             log_V += logs.sum(axis=-1) if weights is None else (weights * logs).sum(axis=-1)
             product = np.ones((R, J))
     return _Groups(V, F, inverse, log_V)
+
+
+def _largest(Lambda: Array, S: Array) -> Array:
+    """Largest diagonal element (R,) of any G_j - I."""
+    R, q, _ = Lambda.shape
+    if not S.size:
+        return np.zeros(R)
+    rows = Lambda.swapaxes(1, 2).reshape(R * q, q) @ S.reshape(q, -1)
+    size = np.square(rows.reshape(R, q, -1)).sum(axis=1)
+    largest: Array = np.max(size, axis=1, initial=0.0)
+    return largest
 
 
 def _weighted(flat: Array, weights: Array | None) -> Array:

@@ -32,16 +32,17 @@ def deleted_variances(fit: MixedFit) -> pd.DataFrame:
         names of `fit.tidy()`, and ``converged``. NaN for a group without which the model cannot
         be estimated.
     """
-    factor = sole_factor(fit.model.design, "variances=True")
+    model = fit.independent("variances=True")
+    factor = sole_factor(model.design, "variances=True")
     J = factor.n_groups
     weights = np.ones((J, J)) - np.eye(J)
     everything: Mask = np.ones(J, dtype=np.bool_)
-    fine = fit.model.estimable(weights) if fit.model.names else everything
+    fine = model.estimable(weights) if model.names else everything
     names = fit.model.components(fit.working_theta[None]).terms
     values = np.full((J, len(names)), np.nan)
     converged = np.zeros(J, dtype=bool)
     if fine.any():
-        batch = fit.model.with_group_weights(weights[fine], fit.working_theta)
+        batch = model.with_group_weights(weights[fine], fit.working_theta)
         solution = solve(batch)
         values[fine] = batch.components(solution.theta).values
         converged[fine] = solution.converged

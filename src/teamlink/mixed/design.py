@@ -19,11 +19,13 @@ from teamlink.mixed.encoding import Encoding, encode
 from teamlink.mixed.estimable import check_estimable
 from teamlink.mixed.factor import Factor
 from teamlink.mixed.membership import Membership
+from teamlink.mixed.residual import ResidualStructure
+from teamlink.mixed.residuals import Residuals, bind_residuals
 from teamlink.mixed.rows import usable_rows
 from teamlink.syntax.formula import Formula, RandomTerm, parse
 from teamlink.typing import Array, Mask, Table
 
-__all__ = ["MixedDesign", "check_memberships", "design", "joined", "sole_factor"]
+__all__ = ["MixedDesign", "Weights", "check_memberships", "design", "joined", "sole_factor"]
 
 Memberships: TypeAlias = Mapping[str, Membership]
 ByFactor: TypeAlias = dict[tuple[str, ...], list[RandomTerm]]
@@ -42,6 +44,8 @@ class MixedDesign:
     fixed : how X was coded
     index : (n,) the table's row labels
     dropped : rows left out, by the variable that is missing first
+    weights : precision of each row; None where all are one
+    residuals : how residuals correlate or differ in variance; None where they do not
     """
 
     formula: Formula
@@ -51,6 +55,13 @@ class MixedDesign:
     fixed: Encoding
     index: pd.Index[Any]
     dropped: Mapping[str, int]
+    weights: Weights | None = None
+    residuals: Residuals | None = None
+
+    @property
+    def root_weights(self) -> Array | None:
+        """(n,) roots of the precision weights; None where all are one."""
+        return None if self.weights is None else np.sqrt(self.weights.values)
 
     @property
     def n(self) -> int:
@@ -73,6 +84,20 @@ class MixedDesign:
         return tuple((factor.name, name) for factor in self.factors for name in factor.names)
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Precision weights: the residual variance of a row is sigma^2 over its weight.
+
+    Attributes
+    ----------
+    name : the column
+    values : (n,) positive
+    """
+
+    name: str
+    values: Array
+
+
 def sole_factor(design: MixedDesign, what: str) -> Factor:
     """The grouping factor of a model with one; an error where there are several.
 
@@ -89,7 +114,14 @@ def sole_factor(design: MixedDesign, what: str) -> Factor:
     return factor
 
 
-def design(text: str, data: Table, memberships: Memberships | None = None) -> MixedDesign:
+def design(
+    text: str,
+    data: Table,
+    memberships: Memberships | None = None,
+    weights: str | None = None,
+    residual: ResidualStructure | None = None,
+    has_residual: bool = True,
+) -> MixedDesign:
     """Read a formula, check the table, and make the arrays.
 
     Parameters
@@ -97,6 +129,9 @@ def design(text: str, data: Table, memberships: Memberships | None = None) -> Mi
     text : the formula
     data : any table
     memberships : grouping name to the groups of each row of the table, where these are several
+    weights : column of precision weights
+    residual : residual structure; with one, there need be no random term
+    has_residual : the rows have a residual variance, from which the others must be told apart
 
     Returns
     -------
@@ -115,8 +150,9 @@ def design(text: str, data: Table, memberships: Memberships | None = None) -> Mi
     """
     formula = parse(text)
     several = dict(memberships or {})
-    terms = _by_factor(formula, several)
-    frame, kept, dropped = usable_rows(formula, data, several)
+    terms = _by_factor(formula, several, residual is not None)
+    beside = (() if weights is None else (weights,)) + (residual.variables if residual else ())
+    frame, kept, dropped = usable_rows(formula, data, several, beside)
     check_memberships(several, len(kept))
     pieces = [piece for own in terms.values() for term in own for piece in term.split()]
     fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
@@ -132,14 +168,30 @@ def design(text: str, data: Table, memberships: Memberships | None = None) -> Mi
     for group, own in terms.items():
         count = sum(len(term.split()) for term in own)
         blocks = [coded[f"random{i}"] for i in range(first, first + count)]
-        factors.append(_factor(group, blocks, frame, kept, several))
+        factors.append(_factor(group, own, blocks, frame, kept, several))
         first += count
     factors.sort(key=lambda factor: -factor.n_groups)
-    result = MixedDesign(
-        formula, y, coded["fixed"][0], tuple(factors), coded["fixed"][1], frame.index, dropped
-    )
-    check_estimable(formula.response, y, result.factors)
-    return result
+    check_estimable(formula.response, y, factors, has_residual)
+    return MixedDesign(
+        formula, y, coded["fixed"][0], tuple(factors), coded["fixed"][1], frame.index, dropped,
+        None if weights is None else _weights(weights, frame),
+        None if residual is None else bind_residuals(residual, frame, factors),
+    )  # fmt: skip
+
+
+def _weights(name: str, frame: pd.DataFrame) -> Weights:
+    """A column of precision weights, each positive."""
+    if not pd.api.types.is_numeric_dtype(frame[name].dtype):
+        raise DesignError(f"column {name!r}: precision weights must be numbers")
+    values = numbers(frame, name)
+    wrong = np.flatnonzero(~(values > 0))
+    if wrong.size:
+        raise DesignError(
+            f"column {name!r}: {wrong.size} precision weights are not positive, such as "
+            f"{values[wrong[0]]:g} in row {frame.index[wrong[0]]!r}; a weight divides the "
+            "variance, so leave such rows out"
+        )
+    return Weights(name, values)
 
 
 def check_memberships(memberships: Memberships, rows: int) -> None:
@@ -158,13 +210,13 @@ def check_memberships(memberships: Memberships, rows: int) -> None:
         )
 
 
-def _by_factor(formula: Formula, memberships: Memberships) -> ByFactor:
+def _by_factor(formula: Formula, memberships: Memberships, may_be_none: bool) -> ByFactor:
     """The random terms by grouping variables; in whatever order these are named, one factor."""
     text = formula.text
-    if not formula.random:
+    if not formula.random and not may_be_none:
         raise FormulaError(
-            "there is no random term; add one such as (1 | school), or fit a linear model with "
-            "statsmodels' ols",
+            "there is no random term; add one such as (1 | school), or a residual structure, or "
+            "fit a linear model with statsmodels' ols",
             text,
             len(text.rstrip()),
         )
@@ -190,6 +242,7 @@ def _by_factor(formula: Formula, memberships: Memberships) -> ByFactor:
 
 def _factor(
     group: tuple[str, ...],
+    own: list[RandomTerm],
     blocks: list[tuple[Array, Encoding]],
     frame: pd.DataFrame,
     kept: Mask,
@@ -197,21 +250,44 @@ def _factor(
 ) -> Factor:
     """A factor with its groups, its columns, and how these were coded."""
     Z = blocks[0][0] if len(blocks) == 1 else np.column_stack([columns for columns, _ in blocks])
-    sizes = tuple(columns.shape[1] for columns, _ in blocks)
+    sizes, compound = _blocks(own, [columns.shape[1] for columns, _ in blocks])
     encodings = tuple(encoding for _, encoding in blocks)
     name = ":".join(group)
     if name in memberships:
         used = memberships[name].at_rows(kept)
-        return Factor(name, used.levels, None, used.weights, Z, sizes, encodings, group)
+        return Factor(name, used.levels, None, used.weights, Z, sizes, encodings, group, compound)
     codes, levels = group_codes(frame, group)
     if isinstance(levels, pd.MultiIndex):
         levels = joined(levels, name)
-    return Factor(name, levels, codes, None, Z, sizes, encodings, group)
+    return Factor(name, levels, codes, None, Z, sizes, encodings, group, compound)
+
+
+def _blocks(own: list[RandomTerm], columns: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of the covariance blocks of a factor's terms, and which have compound symmetry.
+
+    `columns` are those of each piece of the terms. One column alone has a variance and no more.
+    """
+    sizes: list[int] = []
+    compound: list[int] = []
+    structures = [term.structure for term in own for _ in term.split()]
+    for structure, k in zip(structures, columns, strict=True):
+        if structure == "cs" and k > 1:
+            compound.append(len(sizes))
+        sizes += [1] * k if structure == "diag" else [k]
+    return tuple(sizes), tuple(compound)
 
 
 def joined(keys: pd.MultiIndex, name: str) -> pd.Index[Any]:
     """One label for several: ``a:b``."""
-    return pd.Index([":".join(map(str, key)) for key in keys], name=name)
+    labels: Any = ""
+    for i, (level, codes) in enumerate(zip(keys.levels, keys.codes, strict=True)):
+        values = level.to_numpy(dtype=object)
+        if level.inferred_type != "string":
+            values = np.array([str(value) for value in values], dtype=object)
+        text = values[codes]
+        labels = text if i == 0 else labels + ":" + text
+    index: pd.Index[Any] = pd.Index(labels, name=name)
+    return index
 
 
 def _one_column(columns: Array, formula: Formula) -> Array:

@@ -78,6 +78,7 @@ def design_effect(
     if isinstance(data, MixedFit):
         if columns is not None or by is not None:
             raise OptionError("columns and by go with a table; a fit has its own groups")
+        data.unweighted("design_effect")
         return _of_fit(data)
     if columns is None or by is None:
         raise OptionError("a table needs columns= and by=, as in columns='math', by='school'")

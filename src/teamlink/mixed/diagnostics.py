@@ -138,7 +138,8 @@ def diagnose(fit: MixedFit, variances: bool = False) -> Diagnostics:
     check_option("variances", variances, [True, False])
     refitted = deleted_variances(fit) if variances else None
     with single_thread().limit(limits=1):
-        rows = whitened(fit.model, fit.working_theta, fit.estimates.values[0])
+        model = fit.unweighted("diagnose")
+        rows = whitened(model, fit.working_theta, fit.estimates.values[0])
         frames, shifts = {}, {}
         for f, factor in enumerate(fit.model.design.factors):
             frames[factor.name], shifts[factor.name] = _of_factor(fit, rows, f)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.criterion import fixed_part
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.typing import Array, Codes
@@ -32,6 +33,9 @@ _EMPTY = 1e-9
 
 def gls_covariance(fit: MixedFit) -> Array:
     """(p, p) covariance of the fixed effects given the variances, whatever the fit's tests use."""
+    if isinstance(fit.model, CorrelatedMixed):  # its tests never adjust the covariance
+        plain: Array = fit.estimates.covariance[0]
+        return plain
     theta = fit.working_theta[None]
     _, C = fixed_part(fit.model.evaluate(theta))
     K = fit.model.fixed.K

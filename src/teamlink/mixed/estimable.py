@@ -15,7 +15,9 @@ from teamlink.typing import Array
 __all__ = ["check_estimable"]
 
 
-def check_estimable(response: str, y: Array, factors: Sequence[Factor]) -> None:
+def check_estimable(
+    response: str, y: Array, factors: Sequence[Factor], has_residual: bool = True
+) -> None:
     """Report every reason why variances cannot be told apart; warn where groups are few.
 
     Parameters
@@ -23,6 +25,7 @@ def check_estimable(response: str, y: Array, factors: Sequence[Factor]) -> None:
     response : name
     y : (n,)
     factors : grouping factors
+    has_residual : the rows have a residual variance, from which the others must be told apart
 
     Notes
     -----
@@ -30,20 +33,23 @@ def check_estimable(response: str, y: Array, factors: Sequence[Factor]) -> None:
     there are rows.
     """
     faults = Faults()
-    if np.ptp(y) == 0:
+    if has_residual and np.ptp(y) == 0:
         faults.add(
             f"the response is constant: all {len(y)} values are {y[0]:g}",
             f"column {response!r}",
             "there is no variance to model",
         )
     for factor in factors:
-        _check_factor(factor, len(y), faults)
+        _check_factor(factor, len(y), has_residual, faults)
     for one, two in combinations(factors, 2):
-        if 1 < one.n_groups < len(y) and same_groups(one, two):
+        shared = [name for name in one.names if name in two.names]
+        few = 1 < one.n_groups < len(y) + (not has_residual)
+        if shared and few and same_groups(one, two):
             faults.add(
                 f"{one.name!r} and {two.name!r} group the rows alike",
                 f"groups {one.name!r} and {two.name!r}",
-                f"their variances cannot be told apart; write all terms with {one.name!r}",
+                f"their variances of {', '.join(shared)} cannot be told apart; write all terms "
+                f"with {one.name!r}",
             )
     faults.raise_if_any(DesignError)
     for factor in factors:
@@ -56,7 +62,7 @@ def check_estimable(response: str, y: Array, factors: Sequence[Factor]) -> None:
             )
 
 
-def _check_factor(factor: Factor, n: int, faults: Faults) -> None:
+def _check_factor(factor: Factor, n: int, has_residual: bool, faults: Faults) -> None:
     where = f"group {factor.name!r}"
     J, q = factor.n_groups, max(factor.blocks)
     if J == 1:
@@ -64,6 +70,8 @@ def _check_factor(factor: Factor, n: int, faults: Faults) -> None:
             f"there is one group only, {str(factor.levels[0])!r}", where,
             "a variance between groups needs several; fit a linear model instead",
         )  # fmt: skip
+    elif not has_residual:
+        return
     elif n <= J and factor.codes is not None:
         faults.add(
             f"each of the {J} groups has one row",

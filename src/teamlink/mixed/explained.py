@@ -136,7 +136,7 @@ def r2(fit: MixedFit) -> RSquared:
     within  0.054   0.008  0.000     0.939
     school  0.688   0.000  0.312     0.000
     """
-    design = fit.model.design
+    design = fit.unweighted("r2").design
     f = float(np.var(fit.model.fixed_columns @ fit.estimates.values[0], ddof=1))
     random = icc(fit)["variance"]
     total = f + float(random.sum()) + fit.sigma**2
@@ -274,6 +274,8 @@ def variance_explained(null: MixedFit, fit: MixedFit) -> VarianceExplained:
     >>> tl.variance_explained(null, fit).components["explained"].round(3).to_dict()
     {'Intercept by school': 0.687, 'Residual': 0.054}
     """
+    for each in (null, fit):
+        each.unweighted("variance_explained")
     _check_comparable(null, fit)
     components = _components(null, fit)
     overall = _explained(_modelled(null), _modelled(fit))

@@ -34,6 +34,7 @@ class Factor:
     blocks : columns of Z in each covariance block
     encodings : how each block of Z was coded
     variables : names of the grouping columns
+    compound : which of the blocks have compound symmetry
     """
 
     name: str
@@ -44,6 +45,7 @@ class Factor:
     blocks: tuple[int, ...]
     encodings: tuple[Encoding, ...]
     variables: tuple[str, ...]
+    compound: tuple[int, ...] = ()
 
     @property
     def n_groups(self) -> int:
@@ -62,12 +64,22 @@ class Factor:
 
     @property
     def intercepts(self) -> tuple[int, ...]:
-        """For each block, the index in Z of its constant column, or -1."""
-        first = np.cumsum([0, *self.blocks])
-        return tuple(
-            int(start) + block.intercept if block.intercept >= 0 else -1
-            for start, block in zip(first, self.encodings, strict=False)
-        )
+        """For each block, the index in Z of its constant column, or -1.
+
+        A block of compound symmetry has none to speak of: all its columns are alike.
+        """
+        first = 0
+        constant: set[int] = set()
+        for encoding in self.encodings:
+            if encoding.intercept >= 0:
+                constant.add(first + encoding.intercept)
+            first += len(encoding.names)
+        found, start = [], 0
+        for b, size in enumerate(self.blocks):
+            own = constant & set(range(start, start + size)) if b not in self.compound else set()
+            found.append(min(own, default=-1))
+            start += size
+        return tuple(found)
 
     @property
     def weights(self) -> csr_array:

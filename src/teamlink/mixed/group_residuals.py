@@ -73,6 +73,7 @@ def group_residuals(fit: MixedFit, group: str | None = None) -> pd.DataFrame:
     reliability_Intercept     0.912
     Name: 1224, dtype: float64
     """
+    fit.unweighted("group_residuals")
     factor = _named(fit, group)
     f = fit.model.design.factors.index(factor)
     effects = fit.random_effects[f]
@@ -146,7 +147,7 @@ def variance_tests(fit: MixedFit) -> pd.DataFrame:
     Intercept      8.68     1771.01  159      0.0     160
     cses           0.69      213.46  159      0.0     160
     """
-    factor = sole_factor(fit.model.design, "variance_tests")
+    factor = sole_factor(fit.unweighted("variance_tests").design, "variance_tests")
     own = _own(fit, factor)
     owner, _ = belonging(fit.model.fixed_columns, factor.Z, factor.only_codes, factor.n_groups)
     sampling = fit.sigma**2 * np.diagonal(own.inverse, axis1=1, axis2=2)

@@ -145,17 +145,19 @@ def kenward_roger_crossed(
     place: tuple[Codes, Codes],
     structure: RandomStructure,
     Lambda: Array,
-    n: int,
+    n: float,
+    i: int = 0,
 ) -> KenwardRoger:
     """The same where there are several grouping factors.
 
     Parameters
     ----------
-    found : traces and products of all elements of the covariances, one replicate
+    found : traces and products of all elements of the covariances
     place : rows and columns of these elements along Lambda
     structure : which of them are free
     Lambda : (Q, Q) relative factors at the REML optimum
     n : number of rows
+    i : which replicate
 
     Notes
     -----
@@ -164,29 +166,32 @@ def kenward_roger_crossed(
     ``sum_j s_j tr(V^-1 V_i V^-1 V_j) = tr(V^-1 V_i)`` and ``sum_i s_i tr(V^-1 V_i) = n``.
     """
     free = _free(place, structure)
-    rows, cols = place[0][free], place[1][free]
-    s = (Lambda @ Lambda.T)[rows, cols]
+    rows, cols = structure.rows, structure.cols
+    own = found.blocks[i][rows, cols] * np.where(rows == cols, 1.0, 2.0)
+    own = structure.gathered(own, 0)
+    s = (Lambda @ Lambda.T)[rows, cols][np.unique(structure.ties, return_index=True)[1]]
     k, p = len(s), found.forms.shape[-1] - 1
     P, Q = np.empty((k + 1, p, p)), np.empty((k + 1, k + 1, p, p))
     traces = np.empty((k + 1, k + 1))
-    P[1:] = -found.forms[0][free, :p, :p]
+    P[1:] = -structure.gathered(found.forms[i][free, :p, :p], 0)
     P[0] = -np.eye(p) - np.tensordot(s, P[1:], axes=1)
-    Q[1:, 1:] = found.gram[0][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
+    gram = found.gram[i][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
+    Q[1:, 1:] = structure.gathered(structure.gathered(gram, 0), 1)
     Q[1:, 0] = -P[1:] - np.einsum("j,ijab->iab", s, Q[1:, 1:])
     Q[0, 1:] = Q[1:, 0].transpose(0, 2, 1)
     Q[0, 0] = -P[0] - np.tensordot(s, Q[0, 1:], axes=1)
-    own = found.blocks[0][rows, cols] * np.where(rows == cols, 1.0, 2.0)
-    traces[1:, 1:] = found.traces[0][np.ix_(free, free)]
+    each = found.traces[i][np.ix_(free, free)]
+    traces[1:, 1:] = structure.gathered(structure.gathered(each, 0), 1)
     traces[1:, 0] = traces[0, 1:] = own - traces[1:, 1:] @ s
     traces[0, 0] = n - s @ own - s @ traces[0, 1:]
     return _adjusted(P, Q, traces)
 
 
 def _free(place: tuple[Codes, Codes], structure: RandomStructure) -> Codes:
-    """Which of the elements are free."""
-    free = set(zip(structure.rows.tolist(), structure.cols.tolist(), strict=True))
-    each = zip(place[0].tolist(), place[1].tolist(), strict=True)
-    return np.array([i for i, pair in enumerate(each) if pair in free], dtype=np.intp)
+    """Where among the elements those of the structure stand, in its order."""
+    where = {pair: i for i, pair in enumerate(zip(*(c.tolist() for c in place), strict=True))}
+    wanted = zip(structure.rows.tolist(), structure.cols.tolist(), strict=True)
+    return np.array([where[pair] for pair in wanted], dtype=np.intp)
 
 
 def _adjusted(P: Array, Q: Array, traces: Array) -> KenwardRoger:
@@ -212,10 +217,10 @@ def _whitened(
     F = inverse @ np.swapaxes(S, 1, 2)
     K = np.empty((1 + structure.size, *F.shape))
     K[0] = inverse @ np.swapaxes(inverse, 1, 2)
-    for i, (a, b) in enumerate(zip(structure.rows, structure.cols, strict=True), 1):
-        K[i] = F[:, :, a, None] * F[:, None, :, b]
-        if a != b:
-            K[i] += np.swapaxes(K[i], 1, 2).copy()
+    K[1:] = 0.0
+    for i, a, b in zip(structure.ties + 1, structure.rows, structure.cols, strict=True):
+        E = F[:, :, a, None] * F[:, None, :, b]
+        K[i] += E if a == b else E + np.swapaxes(E, 1, 2)
     c = inverse @ roots.CX.transpose(2, 1, 0) @ whitening.T
     return K, c, whitening @ roots.WXX @ whitening.T
 

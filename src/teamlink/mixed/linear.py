@@ -12,9 +12,11 @@ from teamlink.errors import FitError, NotConverged, OptionError, RankDeficient, 
 from teamlink.fitting.fit import single_thread, solve
 from teamlink.mixed.adjust import check_method, warn_of_boundary
 from teamlink.mixed.bind import bind
-from teamlink.mixed.design import design
+from teamlink.mixed.correlated import CorrelatedMixed, bind_correlated
+from teamlink.mixed.design import MixedDesign, design
 from teamlink.mixed.membership import Membership
 from teamlink.mixed.model import LinearMixed
+from teamlink.mixed.residual import ResidualStructure
 from teamlink.mixed.result import MixedFit
 from teamlink.typing import Table
 
@@ -26,8 +28,8 @@ def lmm(
     data: Table,
     reml: bool = True,
     df: Literal["satterthwaite", "kenward-roger", "residual", "normal"] = "satterthwaite",
-    weights: None = None,
-    residual: None = None,
+    weights: str | None = None,
+    residual: ResidualStructure | None = None,
     memberships: Mapping[str, Membership] | None = None,
 ) -> MixedFit:
     """Fit a linear mixed model, such as students in schools.
@@ -38,7 +40,8 @@ def lmm(
         Fixed part as in R or formulaic, random terms as in lme4:
         ``"math ~ ses * sector + (ses | school)"``. ``(x || g)`` leaves out the correlations;
         ``within(ses, school)`` and ``between(ses, school)`` split a predictor into its
-        deviation from the group mean and that mean. One grouping factor, any number of slopes.
+        deviation from the group mean and that mean. Any number of grouping factors and slopes:
+        nested as ``(1 | school/class)``, crossed as ``(1 | child) + (1 | school)``.
     data : table
         Any data frame (pandas, polars, pyarrow, ...) of n rows. Rows with a missing value in a
         variable of the formula are left out, counted, and warned about.
@@ -47,8 +50,15 @@ def lmm(
     df : {"satterthwaite", "kenward-roger", "residual", "normal"}
         Degrees of freedom of the t tests: Satterthwaite's, Kenward and Roger's (with their
         covariance, under REML only; see `small_sample`), n - p, or infinite.
-    weights, residual : None
-        Precision weights and residual structures are not fitted yet; anything else raises.
+    weights : str, optional
+        Column of precision weights w, each positive: the residual variance of a row is
+        ``sigma^2 / w``. They are neither frequencies nor sampling weights: a row of weight two is
+        not two rows, and n counts rows.
+    residual : ResidualStructure, optional
+        How residuals correlate within units, or differ in variance: `ar1`, `car1`,
+        `compound_symmetry`, `toeplitz`, `unstructured`, `variance_by`, or a sum of one of these
+        and `variance_by`. Each unit lies within one group of every grouping factor; there may be
+        no factor at all, and then the formula needs no random term.
     memberships : mapping, optional
         Grouping name in the formula to the groups of each row of `data`, where a row belongs to
         several with weights; made by `membership` or `cumulative_membership`.
@@ -61,7 +71,7 @@ def lmm(
     Raises
     ------
     FormulaError
-        The formula cannot be read (the place is shown), or asks for a second grouping factor.
+        The formula cannot be read; the place is shown.
     DataError, DesignError
         The table lacks what is asked, or the model cannot be estimated; every fault is listed.
     OptionError
@@ -75,7 +85,8 @@ def lmm(
 
     Notes
     -----
-    The model is ``y = X beta + Z b + e`` with ``b ~ N(0, sigma^2 Sigma)`` in each group. The
+    The model is ``y = X beta + Z b + e`` with ``b ~ N(0, sigma^2 Sigma)`` in each group, a Sigma
+    for each grouping factor. Whether factors are nested or crossed is seen in the data. The
     deviance, with beta and sigma profiled out, is minimised by Newton's method with exact second
     derivatives, from more than one starting point where one is not enough. A variance
     estimated at zero is a valid optimum: it is flagged as ``fit.boundary``, after a test of the
@@ -105,17 +116,29 @@ def lmm(
     check_option("df", df, ["satterthwaite", "kenward-roger", "residual", "normal"])
     check_option("reml", reml, [True, False])
     check_method(df, reml)
-    if weights is not None:
-        raise OptionError("weights: not fitted yet; this version takes weights=None only")
-    if residual is not None:
-        raise OptionError("residual: not fitted yet; this version takes residual=None only")
+    _check_structures(weights, residual)
     with single_thread().limit(limits=1):
-        model = bind(design(formula, data, memberships), reml, df)
+        made = design(formula, data, memberships, weights, residual)
+        binding = bind if residual is None else bind_correlated
+        model = binding(made, reml, df)
         _warn_of_aliased(model)
         return _fit(model)
 
 
-def _fit(model: LinearMixed) -> MixedFit:
+def _check_structures(weights: object, residual: object) -> None:
+    """Raise where weights or residual are not what they may be."""
+    if weights is not None and not isinstance(weights, str):
+        raise OptionError(
+            f"weights: give the name of a column of the table, not a {type(weights).__name__}"
+        )
+    if residual is not None and not isinstance(residual, ResidualStructure):
+        raise OptionError(
+            f"residual={residual!r} is no residual structure; make one by tl.ar1, tl.car1, "
+            "tl.compound_symmetry, tl.toeplitz, tl.unstructured or tl.variance_by"
+        )
+
+
+def _fit(model: LinearMixed | CorrelatedMixed) -> MixedFit:
     solution = solve(model)
     if not np.isfinite(solution.deviance[0]):
         raise FitError(
@@ -129,17 +152,25 @@ def _fit(model: LinearMixed) -> MixedFit:
         method="REML" if model.reml else "ML",
         estimates=model.estimates(solution.theta),
         convergence=solution.record(),
-        nobs=model.roots.n,
-        n_parameters=len(model.names) + model.structure.size + 1,
-        label=str(model.design.formula),
+        nobs=model.nobs,
+        n_parameters=len(model.names) + model.n_variances,
+        label=_label(model.design),
     )
+    if isinstance(model, LinearMixed):
+        model.latest.forget()
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
     warn_of_boundary(fit, stacklevel=3)
     return fit
 
 
-def _warn_of_aliased(model: LinearMixed) -> None:
+def _label(design: MixedDesign) -> str:
+    """How tables name a model."""
+    said = str(design.formula)
+    return said if design.residuals is None else f"{said}, {design.residuals.structure}"
+
+
+def _warn_of_aliased(model: LinearMixed | CorrelatedMixed) -> None:
     names = model.design.x_names
     if len(model.names) < len(names):
         gone = [name for name in names if name not in set(model.names)]

@@ -7,17 +7,19 @@ and the estimates outside are those of the model as written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import DesignError
+from teamlink.data.schema import numbers
+from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.boundary import leave_saddles, singular, snap
+from teamlink.mixed.clusters import Cluster, Clusters, clusters_of
 from teamlink.mixed.components import components
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
 from teamlink.mixed.criterion import (
@@ -28,15 +30,17 @@ from teamlink.mixed.criterion import (
     fixed_part,
     products,
 )
-from teamlink.mixed.design import MixedDesign, sole_factor
+from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import resample, simulate
 from teamlink.mixed.kenward_roger import (
     KenwardRoger,
     kenward_roger,
     kenward_roger_crossed,
 )
-from teamlink.mixed.nesting import why_incomparable, why_not_nested
+from teamlink.mixed.nesting import added_variances, why_model_not_nested, why_models_incomparable
 from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
+from teamlink.mixed.products import VarianceProducts
+from teamlink.mixed.ranef import RandomEffects, random_effects
 from teamlink.mixed.resample import estimable, reweighted
 from teamlink.mixed.smallsample import satterthwaite
 from teamlink.mixed.starts import even_factor, moment_factors, scattered_factors
@@ -46,6 +50,39 @@ from teamlink.moments.standardize import FixedBasis, ResponseBasis
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["LinearMixed"]
+
+
+_FEW_GROUPS = 10
+"""Factors with fewer groups than this may leave the criterion with several minima."""
+
+_SMALL = 400
+"""A search over a design with fewer groups than this, of all factors, takes milliseconds."""
+
+
+@dataclass(slots=True)
+class Latest:
+    """The last point of a single search, which is asked for again once the search has ended.
+
+    Nothing depends on it but time: a point is used only for the very statistics and theta it is of.
+    """
+
+    key: tuple[int, bool, bytes] | None = None
+    roots: GroupRoots | None = None
+    point: Criterion | None = None
+    slopes: Curvature | None = None
+
+    def keep(self, roots: GroupRoots, reml: bool, theta: Array, point: Criterion) -> None:
+        """Remember a point; `roots` is held so that its identity stays its own."""
+        self.key, self.roots = (id(roots), reml, theta.tobytes()), roots
+        self.point, self.slopes = point, None
+
+    def holds(self, roots: GroupRoots, reml: bool, theta: Array) -> bool:
+        """Whether the point remembered is this one."""
+        return self.key == (id(roots), reml, theta.tobytes())
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self.key = self.roots = self.point = self.slopes = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +98,8 @@ class LinearMixed:
     reml : restricted likelihood
     df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
+    latest : the point last evaluated
+    clusters : the independent sets of rows, where they were chosen
     """
 
     design: MixedDesign
@@ -72,6 +111,8 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
+    latest: Latest = field(default_factory=Latest, repr=False, compare=False)
+    clusters: Clusters | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,44 +134,107 @@ class LinearMixed:
         """(1,) or (R,) degrees of freedom of the residual sum of squares: n; n - p under REML."""
         return self.roots.rows - self.fixed.kept.size if self.reml else self.roots.rows
 
-    def _constant(self) -> Array:
-        """(R,) what the working basis took out of the deviance."""
+    @property
+    def nobs(self) -> int:
+        """Number of rows."""
+        return self.roots.n
+
+    @property
+    def n_variances(self) -> int:
+        """Parameters beyond the fixed effects, sigma among them."""
+        return self.structure.size + 1
+
+    def constant(self) -> Array:
+        """(R,) what the working basis and the weights took out of the deviance."""
         jacobian = -2 * self.fixed.log_det if self.reml else 0.0
-        return 2 * self.nu * np.log(self.response.scale) + jacobian
+        basis: Array = 2 * self.nu * np.log(self.response.scale) + jacobian
+        return basis if self.design.weights is None else basis - self._log_weights()
+
+    def _log_weights(self) -> float | Array:
+        """Sum of the logarithms of the precision weights; (R,) where groups count differently."""
+        logs = np.log(self.design.weights.values) if self.design.weights else np.zeros(0)
+        if self.roots.weights is None:
+            return float(logs.sum())
+        codes = self.design.factors[self.eliminated].only_codes
+        return self.roots.weights.values @ np.bincount(codes, logs, self.roots.S.shape[2])
+
+    def relative_deviations(
+        self,
+        theta: Array,  # noqa: ARG002 (a model with a residual structure needs it)
+        frame: pd.DataFrame | None = None,
+    ) -> Array:
+        """Standard deviation of the residual of each row of a table, relative to sigma.
+
+        Of the rows of the fit where no table is given; theta (k,) is not needed here.
+        """
+        weights = self.design.weights
+        if weights is None:
+            return np.ones(self.design.n if frame is None else len(frame))
+        values = weights.values if frame is None else numbers(frame, weights.name)
+        return 1 / np.sqrt(np.where(values > 0, values, np.nan))
+
+    def with_noise(self, theta: Array, noise: Array) -> Array:
+        """Residuals (rows, n) in units of sigma, from independent draws (rows, n)."""
+        if self.design.weights is None:
+            return noise
+        return self.relative_deviations(theta)[:, None] * noise
+
+    def whitened(self, theta: Array) -> tuple[LinearMixed, Array]:
+        """The model whose residuals are independent, and its theta (k,): this one."""
+        return self, theta
+
+    def effects(self, theta: Array) -> tuple[RandomEffects, ...]:
+        """Random effects of each factor at theta (k,)."""
+        return random_effects(self, theta)
 
     def evaluate(self, theta: Array, index: Codes | None = None) -> Criterion:
         """The criterion in the working basis at theta (A, k)."""
         roots = self.roots if index is None else self.roots.take(index)
-        return criterion(roots, self.structure.factor(theta), self.reml)
+        if self.latest.holds(roots, self.reml, theta) and self.latest.point is not None:
+            return self.latest.point
+        point = criterion(roots, self.structure.factor(theta), self.reml)
+        if len(theta) == roots.responses == 1:
+            self.latest.keep(roots, self.reml, theta, point)
+        return point
+
+    def slopes(self, point: Criterion) -> Curvature:
+        """Derivatives of the criterion in Sigma at a point."""
+        if point is not self.latest.point:
+            return curvature(point, self.reml)
+        if self.latest.slopes is None:
+            self.latest.slopes = curvature(point, self.reml)
+        return self.latest.slopes
 
     def deviance(self, theta: Array, index: Codes | None = None) -> Derivatives:
         """Minus twice the profiled log-likelihood with gradient and Hessian in theta."""
-        constant = self._constant()
+        constant = self.constant()
         if index is not None and constant.size > 1:
             constant = constant[index]
         point = self.evaluate(theta, index)
-        slopes = curvature(point, self.reml)
+        slopes = self.slopes(point)
         gradient, hessian = self.chain(theta, slopes)
         return Derivatives(point.deviance + constant, gradient, hessian)
 
     def directions(self, theta: Array) -> Array:
         """(A, k, q, q) derivative of Sigma = Lambda Lambda' in each element of theta."""
-        A, k = theta.shape
-        q = self.structure.q
-        Lambda = self.structure.factor(theta)
-        D = np.zeros((A, k, q, q))
-        each = np.arange(k)
-        D[:, each, self.structure.rows, :] = Lambda[:, :, self.structure.cols].transpose(0, 2, 1)
-        return D + D.transpose(0, 1, 3, 2)
+        structure = self.structure
+        q, entries = structure.q, len(structure.rows)
+        Lambda = structure.factor(theta)
+        D = np.zeros((len(theta), entries, q, q))
+        each = np.arange(entries)
+        D[:, each, structure.rows, :] = Lambda[:, :, structure.cols].transpose(0, 2, 1)
+        return structure.gathered(D + D.transpose(0, 1, 3, 2), 1)
 
     def chain(self, theta: Array, slopes: Curvature) -> tuple[Array, Array]:
         """Gradient (A, k) and Hessian (A, k, k) in theta from the derivatives in Sigma."""
-        rows, cols = self.structure.rows, self.structure.cols
-        gradient = 2 * (slopes.score @ self.structure.factor(theta))[:, rows, cols]
+        structure = self.structure
+        rows, cols = structure.rows, structure.cols
+        gradient = 2 * (slopes.score @ structure.factor(theta))[:, rows, cols]
         D = self.directions(theta)
         same_column = cols[:, None] == cols[None, :]
         bend = 2 * slopes.score[:, rows[:, None], rows[None, :]] * same_column
-        return gradient, slopes.second(D, D) + bend
+        bend = structure.gathered(structure.gathered(bend, 1), 2)
+        return structure.gathered(gradient, 1), slopes.second(D, D) + bend
 
     def starts(self) -> Array:
         """Two starting points a response, (2, R, k): by moments, and at even reliability.
@@ -145,7 +249,17 @@ class LinearMixed:
             first = np.repeat(self.structure.factor(self.origin)[None], len(even), axis=0)
         else:
             first = moment_factors(self.roots, self.structure)
-        return self.structure.parameters(np.stack([first, even]))
+        starts = self.structure.parameters(np.stack([first, even]))
+        if self.roots.upper is None or not self._cheap:
+            return starts
+        # A factor of few groups leaves room for several minima, which two starts may both miss.
+        return np.concatenate([starts, self.further_starts()])
+
+    @property
+    def _cheap(self) -> bool:
+        """Whether some factor has few groups, and many starts cost little."""
+        groups = [factor.n_groups for factor in self.design.factors]
+        return min(groups) < _FEW_GROUPS and sum(groups) < _SMALL
 
     def further_starts(self) -> Array:
         """More starting points (T, R, k): smaller, larger, and correlated at random."""
@@ -194,16 +308,19 @@ class LinearMixed:
         """Adjusted covariance (R, p, p) in units of sigma, and degrees of freedom (R, p)."""
         p = self.fixed.kept.size
         covariance, df = np.empty((len(theta), p, p)), np.empty((len(theta), p))
+        crossed = None if point.upper is None else products(point.upper, point)
         for i in range(len(theta)):
-            adjusted, back = self.kenward_roger(theta[i : i + 1], point, i)
+            adjusted, back = self.kenward_roger(theta[i : i + 1], point, i, crossed)
             covariance[i] = back @ adjusted.covariance @ back.T
             df[i] = adjusted.df(back)
         return covariance, df
 
     def kenward_roger(
-        self, theta: Array, point: Criterion, i: int = 0
+        self, theta: Array, point: Criterion, i: int = 0, crossed: VarianceProducts | None = None
     ) -> tuple[KenwardRoger, Array]:
         """Kenward and Roger's quantities at theta (1, k), point i of the criterion.
+
+        `crossed` are the products of several factors there, where they are known.
 
         Also the (p, p) matrix that carries coefficients in their columns, where (X'V^-1 X)^-1 is
         the identity, to the coefficients of the model.
@@ -211,19 +328,17 @@ class LinearMixed:
         whitening: Array = np.asarray(np.linalg.inv(point.M_root[i, :-1, :-1]), dtype=float)
         back = self.fixed.K @ whitening.T
         Lambda = self.structure.factor(theta)[0]
-        if self.roots.upper is None:
+        if point.upper is None:
             found = kenward_roger(self.roots.written_out(i), self.structure, Lambda, whitening)
             return found, back
-        upper = point.upper if len(point.deviance) == 1 else None
-        if upper is None:
-            point = self.evaluate(theta, np.array([i]))
-            upper = point.upper
-        assert upper is not None
-        crossed = products(upper, point)
-        n = self.roots.n
-        return kenward_roger_crossed(crossed, upper.units, self.structure, Lambda, n), back
+        crossed = products(point.upper, point) if crossed is None else crossed
+        n = float(np.broadcast_to(self.roots.rows, len(point.deviance))[i])
+        units = point.upper.units
+        return kenward_roger_crossed(crossed, units, self.structure, Lambda, n, i), back
 
-    def degrees_of_freedom(self, theta: Array, contrasts: Array, point: Criterion) -> Array:
+    def degrees_of_freedom(
+        self, theta: Array, contrasts: Array, point: Criterion | None = None
+    ) -> Array:
         """Degrees of freedom (R, c) of contrasts (c, p) on the working coefficients."""
         shape = (len(theta), len(contrasts))
         if self.df_method == "normal":
@@ -231,7 +346,8 @@ class LinearMixed:
         if self.df_method == "residual":
             rows = np.broadcast_to(self.roots.rows, len(theta))
             return np.repeat(rows[:, None] - self.fixed.kept.size, shape[1], axis=1)
-        slopes = curvature(point, self.reml)
+        point = self.evaluate(theta) if point is None else point
+        slopes = self.slopes(point)
         _, hessian = self.chain(theta, slopes)
         return satterthwaite(contrasts, point, slopes, self.directions(theta), hessian)
 
@@ -246,22 +362,22 @@ class LinearMixed:
         if not np.isfinite(Y).all():
             columns = np.flatnonzero(~np.isfinite(Y).all(axis=0))
             raise DesignError(f"responses {columns[:5].tolist()} hold missing or infinite values")
-        return _bound(self.design, self.reml, self.df_method, Y, (self.fixed, self.random))
+        # What looks at rows later (residuals, clusters) must find the response that was fitted.
+        design = replace(self.design, y=Y[:, 0]) if Y.shape[1] == 1 else self.design
+        model = _bound(design, self.reml, self.df_method, Y, (self.fixed, self.random))
+        return replace(model, clusters=self.clusters)
 
     def why_incomparable(self, other: Model) -> str | None:
         """Why the two criteria must not be set side by side; None where they may."""
-        if not isinstance(other, LinearMixed):
-            return f"one is a linear mixed model, the other a {type(other).__name__}"
-        if self.reml != other.reml:
-            return "one is fitted by REML, the other by ML"
-        mine, theirs = self.fixed_columns, other.fixed_columns
-        return why_incomparable(self.design, other.design, mine, theirs, self.reml)
+        return why_models_incomparable(self, other)
 
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
-        if not isinstance(other, LinearMixed):
-            return "they are models of different kinds"
-        return why_not_nested(self.design, other.design, self.fixed_columns, other.fixed_columns)
+        return why_model_not_nested(self, other)
+
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        return added_variances(self, other)
 
     def simulate(
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
@@ -274,29 +390,82 @@ class LinearMixed:
         return resample(self, theta, n, rng)
 
     @property
-    def n_groups(self) -> int:
-        """Number of groups J, as clusters to resample."""
-        return sole_factor(self.design, "clusters").n_groups
+    def eliminated(self) -> int:
+        """Which factor is eliminated, group by group; -1 where none is."""
+        upper = self.roots.upper
+        if upper is None:
+            return 0
+        return self.structure.factors.index(upper.bottom) if upper.bottom.stop else -1
+
+    def with_clusters(self, cluster: Cluster | None = None) -> LinearMixed:
+        """The same with clusters chosen; without a choice those chosen before, or the top factor.
+
+        Raises `OptionError` where there are none.
+        """
+        if cluster is None and self.clusters is not None:
+            return self
+        return replace(self, clusters=clusters_of(self.design, cluster))
+
+    def resolved_clusters(self) -> Clusters:
+        """The clusters chosen, or those of the factor that contains all others."""
+        return clusters_of(self.design) if self.clusters is None else self.clusters
+
+    def wild(
+        self, theta: Array, n: int, rng: np.random.Generator, weights: str
+    ) -> tuple[Array, Array, Array]:
+        """Coefficients and robust errors (n, p) of the wild bootstrap, and the fit's own errors."""
+        # The robust covariance takes models, so it cannot be imported before they are defined.
+        from teamlink.mixed.wild import wild
+
+        return wild(self, theta, n, rng, weights)
+
+    def n_clusters(self) -> int:
+        """Number of clusters J, as resampled."""
+        return self.resolved_clusters().count
+
+    @property
+    def numbers(self) -> int:
+        """About how many numbers one replicate of a batch takes."""
+        q, _, J = self.roots.S.shape
+        m = self.fixed.kept.size + 1
+        total = int(4 * self.design.n + 6 * (m + 2 * q) * q * J)
+        if self.roots.upper is not None:
+            t = self.structure.size
+            for stack in self.roots.upper.stacks:
+                K, s = stack.shape
+                total += K * s * (12 * s + 4 * t * m)
+        return total
 
     def within_groups(self) -> Array:
-        """(J, m, m) each group's cross-products of [X y] that Z_j leaves over, working basis."""
-        design, factor = self.design, sole_factor(self.design, "clusters")
-        Z, Y = self.random.columns(factor.Z), design.y[:, None]
+        """(J, m, m) products of [X y] that the eliminated Z_j leave over, working basis."""
+        f = self.eliminated
+        if f < 0:
+            raise OptionError(
+                "the rows belong to several groups of every factor, so that no sum over groups can "
+                "be weighted; use kind='parametric', 'residual' or 'wild'"
+            )
+        design, factor = self.design, self.design.factors[f]
+        Z, Y, root = self.random.columns(factor.Z, f), design.y[:, None], design.root_weights
+        if root is not None:
+            Z = root[:, None] * Z
         return within_by_group(
-            self.roots, design.X, Y, Z, factor.only_codes, self.fixed, self.response
+            self.roots, design.X, Y, Z, factor.only_codes, self.fixed, self.response, root
         )
 
     def estimable(self, weights: Array) -> Mask:
-        """Which weightings (R, J) of the groups leave every parameter estimable, (R,)."""
+        """Which weightings (R, J) of the clusters leave every parameter estimable, (R,)."""
         return estimable(self, weights)
 
     def with_group_weights(self, weights: Array, theta: Array) -> LinearMixed:
-        """The same response with groups weighted by each row of (R, J); search from theta (k,)."""
+        """The response with clusters weighted by each row of (R, J); the search starts at theta."""
         return reweighted(self, weights, theta)
 
     def components(self, theta: Array) -> Components:
         """Standard deviations and correlations at theta (R, k), in the order of `varcorr`."""
-        Lambda, sigma2 = self.relative_factor(theta), self.sigma2(theta)
+        return self.components_of(self.relative_factor(theta), self.sigma2(theta))
+
+    def components_of(self, Lambda: Array, sigma2: Array) -> Components:
+        """The same of factors (R, Q, Q) and residual variances (R,)."""
         return components(self.design.effects, self.structure, Lambda, sigma2)
 
     def maximum_likelihood(self) -> LinearMixed:

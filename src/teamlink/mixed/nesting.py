@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
 from teamlink.mixed.covariance import RandomStructure
@@ -9,7 +11,68 @@ from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
-__all__ = ["why_incomparable", "why_not_nested"]
+__all__ = [
+    "added_variances",
+    "why_incomparable",
+    "why_model_not_nested",
+    "why_models_incomparable",
+    "why_not_nested",
+]
+
+
+@runtime_checkable
+class Mixed(Protocol):
+    """A mixed model, as far as comparing it goes."""
+
+    @property
+    def design(self) -> MixedDesign:
+        """The rows."""
+        ...
+
+    @property
+    def structure(self) -> RandomStructure:
+        """Which entries of Lambda are free."""
+        ...
+
+    @property
+    def fixed_columns(self) -> Array:
+        """(n, p) the fixed-effects columns that it estimates."""
+        ...
+
+    @property
+    def reml(self) -> bool:
+        """Restricted likelihood."""
+        ...
+
+
+def why_models_incomparable(one: Mixed, other: object) -> str | None:
+    """Why the criteria of two models must not be set side by side; None where they may."""
+    if not isinstance(other, Mixed):
+        return f"one is a linear mixed model, the other a {type(other).__name__}"
+    if one.reml != other.reml:
+        return "one is fitted by REML, the other by ML"
+    return why_incomparable(
+        one.design, other.design, one.fixed_columns, other.fixed_columns, one.reml
+    )
+
+
+def why_model_not_nested(one: Mixed, other: object) -> str | None:
+    """Why the one model is no special case of the other; None where it is one."""
+    if not isinstance(other, Mixed):
+        return "they are models of different kinds"
+    return why_not_nested(one.design, other.design, one.fixed_columns, other.fixed_columns)
+
+
+def added_variances(one: Mixed, other: object) -> int:
+    """How many variances of the other are zero where it is the one, a case of it."""
+    return (
+        _variances(other.structure) - _variances(one.structure) if isinstance(other, Mixed) else 0
+    )
+
+
+def _variances(structure: RandomStructure) -> int:
+    """Free variances: diagonal elements of Lambda that are not tied to one another."""
+    return len(np.unique(structure.ties[structure.rows == structure.cols]))
 
 
 def why_incomparable(
@@ -42,6 +105,10 @@ def why_not_nested(
     """Why the smaller model is no special case of the larger; None where it is one."""
     if not _spans(X_large, X_small):
         return "the fixed effects of the smaller are not among those of the larger"
+    if not _same_weights(small, large):
+        return "they weight the rows differently"
+    if not _structure_within(small, large):
+        return "the residual structure of the smaller is no special case of that of the larger"
     for factor in small.factors:
         alike = [other for other in large.factors if same_groups(factor, other)]
         if not alike:
@@ -50,15 +117,56 @@ def why_not_nested(
                 if len(small.factors) == len(large.factors) == 1
                 else f"the larger has no factor that groups the rows as {factor.name!r} does"
             )
-        columns = _blocks(alike[0])
-        if not all(any(_spans(wide, block) for wide in columns) for block in _blocks(factor)):
+        wide = _blocks(alike[0])
+        if not all(any(_within(block, other) for other in wide) for block in _blocks(factor)):
             return "the random effects of the smaller are not among those of the larger"
     return None
 
 
-def _blocks(factor: Factor) -> list[Array]:
-    """The columns of Z in each covariance block."""
-    return [factor.Z[:, b] for b in RandomStructure.of_factors([factor.blocks]).slices]
+_WIDER = {
+    "independent": {"ar1", "car1", "compound_symmetry", "toeplitz", "unstructured"},
+    "ar1": {"toeplitz", "unstructured"},
+    "compound_symmetry": {"toeplitz", "unstructured"},
+    "toeplitz": {"unstructured"},
+}
+"""Families of correlations, and those that hold them as special cases."""
+
+
+def _structure_within(small: MixedDesign, large: MixedDesign) -> bool:
+    """Whether the residual structure of the one is a special case of the other's."""
+    if small.residuals is None:
+        return True
+    if large.residuals is None:
+        return False
+    one, two = small.residuals.structure, large.residuals.structure
+    if not set(one.variances) <= set(two.variances):
+        return False
+    if one.kind == "independent":
+        return True
+    same_place = one.kind == "compound_symmetry" or one.position == two.position
+    wider = two.kind == one.kind or two.kind in _WIDER.get(one.kind, set())
+    return set(one.by) == set(two.by) and same_place and wider
+
+
+def _same_weights(one: MixedDesign, two: MixedDesign) -> bool:
+    """Whether two designs have the same precision weights."""
+    mine, theirs = one.root_weights, two.root_weights
+    if mine is None or theirs is None:
+        return mine is theirs
+    return np.array_equal(mine, theirs)
+
+
+def _blocks(factor: Factor) -> list[tuple[Array, bool]]:
+    """The columns of Z in each covariance block, and whether it has compound symmetry."""
+    slices = RandomStructure.of_factors([factor.blocks]).slices
+    return [(factor.Z[:, b], i in factor.compound) for i, b in enumerate(slices)]
+
+
+def _within(block: tuple[Array, bool], other: tuple[Array, bool]) -> bool:
+    """Whether a covariance block is a special case of another."""
+    if other[1]:
+        return block[1] and _same_columns(block[0], other[0])
+    return _spans(other[0], block[0])
 
 
 def _same_columns(one: Array, two: Array) -> bool:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from teamlink.errors import OptionError
 from teamlink.fitting.components import unique_names
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Reach
@@ -211,6 +212,11 @@ def without_column(model: LinearMixed, k: int) -> tuple[Array, tuple[str, ...]]:
 
 def place_of(model: LinearMixed, key: str) -> tuple[int, ...]:
     """Which random effects a component is of: none, one, or two; by its key in `Components`."""
+    if model.structure.tied:
+        raise OptionError(
+            f"{key!r} cannot be held: a term has compound symmetry, where variances are equal; "
+            "profile the fixed effects, or bootstrap"
+        )
     where = places(model.design.effects, model.structure)
     groups, terms = zip(*where, strict=True)
     return dict(zip(unique_names(groups, terms), where.values(), strict=True))[key]

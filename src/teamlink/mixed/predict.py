@@ -22,7 +22,7 @@ from teamlink.typing import Array, Table
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
 
-__all__ = ["Interval", "Level", "fitted_values", "predict"]
+__all__ = ["Interval", "Level", "at_rows", "factors_of", "fitted_values", "predict"]
 
 Level: TypeAlias = str | Sequence[str]
 """Whose random effects enter: "group" for all factors, "population" for none, or names of some."""
@@ -40,12 +40,14 @@ class _Rows:
     factors : each factor of the fit at these rows; None for one whose effects do not enter
     strangers : (m,) for each factor, sum of the squared weights of groups that the fit has not seen
     index : (m,) labels
+    frame : the new table; None for the rows of the fit
     """
 
     X: Array
     factors: tuple[Factor | None, ...]
     strangers: tuple[Array, ...]
     index: pd.Index[Any]
+    frame: pd.DataFrame | None = None
 
     @property
     def usable(self) -> Any:
@@ -71,14 +73,15 @@ def predict(
     memberships: Mapping[str, Membership] | None = None,
 ) -> pd.Series[Any] | pd.DataFrame:
     """See `MixedFit.predict`."""
-    wanted = _factors_of(fit, level)
+    wanted = factors_of(list(fit.ngroups), level)
     check_option("interval", interval, [None, "confidence", "prediction"])
     if newdata is None:
         if memberships:
             raise OptionError("memberships go with newdata; the rows of the fit have theirs")
         rows = _own_rows(fit, wanted)
     else:
-        rows = _new_rows(fit, newdata, wanted, dict(memberships or {}))
+        beside = _of_residuals(fit) if interval == "prediction" else ()
+        rows = _new_rows(fit, newdata, wanted, dict(memberships or {}), beside)
     usable = rows.usable
     if not usable.all():
         warnings.warn(
@@ -92,20 +95,19 @@ def predict(
         return pd.Series(value, index=rows.index, name="prediction")
     effects = fit.random_effects if wanted else ()
     V = fit.estimates.covariance[0]
-    variance = error_variance(
-        fit.model, fit.working_theta, rows.X, V, rows.factors, effects, rows.strangers
-    )
+    model, theta = fit.model.whitened(fit.working_theta)
+    variance = error_variance(model, theta, rows.X, V, rows.factors, effects, rows.strangers)
     if interval == "prediction":
-        variance = variance + fit.sigma**2
+        spread = fit.model.relative_deviations(fit.working_theta, rows.frame)
+        variance = variance + np.square(fit.sigma * spread)
     half = ndtri(0.5 + coverage / 2) * np.sqrt(variance)
     return pd.DataFrame(
         {"prediction": value, "conf_low": value - half, "conf_high": value + half}, index=rows.index
     )
 
 
-def _factors_of(fit: MixedFit, level: Level) -> set[str]:
-    """Names of the factors whose random effects a level takes in."""
-    names = list(fit.ngroups)
+def factors_of(names: Sequence[str], level: Level) -> set[str]:
+    """Names of the factors, of all those of a fit, whose random effects a level takes in."""
     if isinstance(level, str):
         if level in ("group", "population"):
             return set(names) if level == "group" else set()
@@ -125,16 +127,28 @@ def _own_rows(fit: MixedFit, wanted: set[str]) -> _Rows:
     return _Rows(fit.model.fixed_columns, factors, nobody, design.index)
 
 
+def _of_residuals(fit: MixedFit) -> tuple[str, ...]:
+    """Columns on which the variance of a residual depends."""
+    design = fit.model.design
+    weights = () if design.weights is None else (design.weights.name,)
+    return weights + (() if design.residuals is None else design.residuals.structure.variances)
+
+
 def _new_rows(
-    fit: MixedFit, newdata: Table, wanted: set[str], memberships: Mapping[str, Membership]
+    fit: MixedFit,
+    newdata: Table,
+    wanted: set[str],
+    memberships: Mapping[str, Membership],
+    beside: tuple[str, ...],
 ) -> _Rows:
-    """New rows, coded as those of the fit."""
+    """New rows, coded as those of the fit; with further columns where these are needed."""
     design = fit.model.design
     entering = [factor for factor in design.factors if factor.name in wanted]
     read = {name for factor in entering if factor.membership is None for name in factor.variables}
     for encoding in (design.fixed, *(e for factor in entering for e in factor.encodings)):
         read |= set(encoding.variables)
-    frame = as_frame(newdata, [name for name in design.formula.variables if name in read])
+    named = [name for name in design.formula.variables if name in read]
+    frame = as_frame(newdata, list(dict.fromkeys([*named, *beside])))
     _check_memberships(entering, memberships, len(frame))
     X = design.fixed.columns(frame)[:, fit.model.fixed.kept]
     factors: list[Factor | None] = []
@@ -142,10 +156,10 @@ def _new_rows(
     for factor in design.factors:
         at, unseen = None, np.zeros(len(frame))
         if factor.name in wanted:
-            at, unseen = _at_rows(factor, frame, memberships)
+            at, unseen = at_rows(factor, frame, memberships)
         factors.append(at)
         strangers.append(unseen)
-    return _Rows(X, tuple(factors), tuple(strangers), frame.index)
+    return _Rows(X, tuple(factors), tuple(strangers), frame.index, frame)
 
 
 def _check_memberships(
@@ -166,7 +180,7 @@ def _check_memberships(
     check_memberships(memberships, rows)
 
 
-def _at_rows(
+def at_rows(
     factor: Factor, frame: pd.DataFrame, memberships: Mapping[str, Membership]
 ) -> tuple[Factor, Array]:
     """A factor at new rows, and (m,) the squared weight of groups that the fit has not seen."""

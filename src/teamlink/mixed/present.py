@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
+from teamlink.mixed.correlated import CorrelatedMixed
 
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
@@ -19,6 +20,8 @@ _DF_WORDS = {
     "kenward-roger": "Kenward and Roger's covariance and degrees of freedom",
     "residual": "n - p degrees of freedom",
     "normal": "normal tests",
+    "hessian": "normal tests; standard errors from the Hessian in all parameters",
+    "conditional": "normal tests; standard errors with the variances taken as known",
 }
 _DF_WORDS |= {
     kind: f"cluster-robust covariance ({kind}) with Satterthwaite's degrees of freedom"
@@ -66,18 +69,33 @@ def tidy(fit: MixedFit, level: float) -> pd.DataFrame:
 
 def summarize(fit: MixedFit, level: float) -> Summary:
     """See `MixedFit.summary`."""
-    groups = ", ".join(f"{name} {count}" for name, count in fit.ngroups.items())
+    groups = ", ".join(f"{name} {count}" for name, count in fit.ngroups.items()) or "none"
+    design = fit.model.design
+    said: tuple[tuple[str, str], ...] = ()
+    if design.weights is not None:
+        said += (("Precision weights", design.weights.name),)
+    if design.residuals is not None:
+        said += (("Residuals", str(design.residuals.structure)),)
     criterion = "REML criterion" if fit.method == "REML" else "Deviance"
     facts = (
         ("Formula", str(fit.formula)),
         ("Rows", f"{fit.nobs}"),
         ("Groups", groups),
+        *said,
         (criterion, number(fit.deviance)),
         ("Log-likelihood", f"{number(fit.llf)}  ({fit.n_parameters} parameters)"),
         ("AIC, BIC", f"{number(fit.aic, 2)}, {number(fit.bic, 2)}"),
     )
-    title = f"Linear mixed model fitted by {fit.method}"
-    return Summary(title, facts, (_random_table(fit), _fixed_table(fit, level)), _remarks(fit))
+    kind = "Linear mixed model" if design.factors else "Linear model with a residual structure"
+    tables = [_random_table(fit), _fixed_table(fit, level)]
+    if design.residuals is not None:
+        tables.insert(1, _residual_table(fit))
+    return Summary(f"{kind} fitted by {fit.method}", facts, tuple(tables), _remarks(fit))
+
+
+def _residual_table(fit: MixedFit) -> SummaryTable:
+    rows = tuple((str(name), number(value)) for name, value in fit.residual.items())
+    return SummaryTable("Residual structure", ("Parameter", "Estimate"), rows)
 
 
 def _random_table(fit: MixedFit) -> SummaryTable:
@@ -85,7 +103,7 @@ def _random_table(fit: MixedFit) -> SummaryTable:
     sd = np.sqrt(np.diag(covariance))
     effects = fit.model.design.effects
     rows: list[tuple[str, ...]] = []
-    width = max(fit.model.structure.blocks) - 1
+    width = max(fit.model.structure.blocks, default=1) - 1
     shown = ""
     for block in fit.model.structure.slices:
         for i in range(block.start, block.stop):
@@ -125,6 +143,9 @@ def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
 def _remarks(fit: MixedFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
     said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
+    clusters = None if isinstance(fit.model, CorrelatedMixed) else fit.model.clusters
+    if clusters is not None and fit.estimates.method.startswith("CR"):
+        said[0] = f"{said[0][:-1]}; {clusters.count} clusters by {clusters.name}."
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())
         said.append(f"{sum(fit.dropped.values())} rows left out for missing values: {shown}.")

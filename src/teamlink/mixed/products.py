@@ -23,12 +23,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.mixed.stacks import inverse, inverse_blocks, left, linear, minus_blocks, packed, times
+from teamlink.mixed.stacks import inverse_blocks, left, minus_blocks, packed, times
 from teamlink.mixed.upper import StackPoint, UpperPoint
-from teamlink.moments.upper import Slot, Stack
+from teamlink.moments.upper import Slot
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["VarianceProducts", "conditional", "meetings_adjoint", "variance_products"]
+__all__ = ["VarianceProducts", "conditional", "variance_products"]
 
 _REGULAR = 1e-2
 """Information times variance above which dividing by Lambda loses less than it saves."""
@@ -98,7 +98,7 @@ def variance_products(
         gram[:, tb * m :, tb * m :] += (V.swapaxes(2, 3) @ (M @ (V * wide))).sum(axis=1)
         if bottom is not None and Y is not None:
             Phi = times(E, Sigma, here.stack.slots)
-            correction += meetings_adjoint(here.stack, Phi, q)
+            correction += here.stack.meetings.adjoint(Phi)
             EV = E @ (V * wide)
             cross = (Y.swapaxes(2, 3) @ EV).sum(axis=1)
             gram[:, : tb * m, tb * m :] += cross
@@ -116,7 +116,7 @@ def conditional(point: StackPoint, Lambda: Array) -> tuple[Array, Array]:
     Where every variance is well away from zero both follow from Omega^-1 by division; elsewhere
     they are multiplied out, which no singular Lambda harms.
     """
-    whole = inverse(point.L)
+    whole = point.roots.inverted()
     slots = point.stack.slots
     E, M = np.empty_like(point.A), np.empty_like(point.A)
     regular = _regular(point, Lambda)
@@ -223,15 +223,6 @@ def _unit_vectors(slots: Sequence[Slot], N: Array, rows: Codes, cols: Codes, tb:
     return out
 
 
-def meetings_adjoint(stack: Stack, Phi: Array, q: int) -> Array:
-    """Elements (R, t, J) of C_j Phi C_j'."""
-    R = len(Phi)
-    a, b = np.tril_indices(q)
-    sums = (stack.P.T @ Phi.reshape(R, -1).T).T.reshape(R, len(a), -1)
-    half: Array = sums * np.where(a == b, 1.0, 0.5)[:, None]
-    return half
-
-
 def _mixed_traces(
     here: StackPoint, E: Array, Sigma: Array, elements: Array, w: Array, rows: Codes, cols: Codes,
     tb: int, traces: Array,
@@ -243,7 +234,7 @@ def _mixed_traces(
     slots = here.stack.slots
     through = []
     for i in range(tb):
-        Y = linear(here.stack, elements[:, i]) @ E
+        Y = here.stack.meetings.apply(elements[:, i]) @ E
         for slot in slots:
             g, start = slot.groups, slot.place.start
             for j in range(tb, len(rows)):
@@ -320,7 +311,8 @@ class _Bottom:
         H = np.empty((R, q, q, J))
         H[:, a, b] = correction
         H[:, b, a] = correction
-        less = np.einsum("rcaj,rcdj,rdbj->rabj", self.T, H, self.T, optimize=True)
+        HT = (H[:, :, :, None] * self.T[:, None]).sum(axis=2)  # H_cd T_db
+        less = (self.T[:, :, :, None] * HT[:, :, None]).sum(axis=1)
         w = np.ones((1, J)) if weights is None else weights
         blocks[:, place, place] += ((self.D - less) * w[:, None, None]).sum(axis=-1)
         whole = self.D * w[:, None, None]

@@ -51,8 +51,8 @@ def reliability(fit: MixedFit) -> pd.DataFrame:
                reliability  groups
     Intercept       0.9014     160
     """
+    design = fit.independent("reliability").design
     tau = fit.sigma**2 * np.diag(fit.Lambda @ fit.Lambda.T)
-    design = fit.model.design
     if len(design.factors) > 1 or design.factors[0].membership is not None:
         return _resolved(fit, tau)
     v, usable = _sampling_variance(fit)
@@ -86,7 +86,8 @@ def _resolved(fit: MixedFit, tau: Array) -> pd.DataFrame:
 
 def _sampling_variance(fit: MixedFit) -> tuple[Array, Any]:
     """Diagonal (q, J) of sigma^2 (Z_j'Z_j)^-1 in units of the data, and which groups have it."""
-    S, T = fit.model.roots.S, fit.model.random.T
+    model = fit.independent("reliability")
+    S, T = model.roots.S, model.random.T
     usable = np.all(np.einsum("aaj->aj", S) > 0, axis=0)
     v = np.full((S.shape[0], S.shape[2]), np.nan)
     if usable.any():
@@ -140,7 +141,7 @@ def icc(fit: MixedFit) -> pd.DataFrame:
             variance  residual     icc  cumulative
     school     8.614   39.1483  0.1804      0.1804
     """
-    factors = fit.model.design.factors
+    factors = fit.unweighted("icc").design.factors
     Sigma = fit.sigma**2 * fit.Lambda @ fit.Lambda.T
     variance = np.array(
         [

@@ -1,8 +1,8 @@
 r"""What the bootstrap asks of the engine: weighted groups, reflated residuals.
 
-Weights. All that the likelihood of one grouping factor sums, it sums over groups; a group drawn
-twice is a weight of two. The cross-products of a weighting are weighted sums of the groups' own, so
-a thousand resamples touch the rows once.
+Weights. All that the likelihood sums, it sums over clusters, which share no random effect; a
+cluster drawn twice is a weight of two, of all groups of all factors in it. The cross-products of a
+weighting are weighted sums of the clusters' own, so a thousand resamples touch the rows once.
 
 Residuals. Predicted random effects are shrunken and residuals are short of their degrees of
 freedom, so both are reflated before they are drawn: the J predicted effects, centred, are mapped
@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from teamlink.mixed.design import sole_factor
+from teamlink.mixed.clusters import Clusters
+from teamlink.mixed.factor import Factor
 from teamlink.moments.crossproducts import GroupWeights
 from teamlink.typing import Array, Codes, Mask
 
@@ -37,23 +38,25 @@ _RANK = 1e-10
 
 
 def reweighted(model: LinearMixed, W: Array, theta: Array) -> LinearMixed:
-    """The model of one response with groups weighted by each row of W.
+    """The model of one response with clusters weighted by each row of W.
 
     Parameters
     ----------
     model : LinearMixed with one response
-    W : (R, J) weights
+    W : (R, C) weights
     theta : (k,) working theta from which the search starts
     """
+    of_group = _of_group(model)
+    each = W[:, of_group]
     within = model.within_groups()
     J, m, _ = within.shape
-    total = (W @ within.reshape(J, m * m)).reshape(-1, m, m)
+    total = (each @ within.reshape(J, m * m)).reshape(-1, m, m)
     p = m - 1
-    counts = _sizes(model, J).astype(float)
+    counts = np.bincount(model.resolved_clusters().codes, minlength=W.shape[1])
     roots = replace(
         model.roots,
         WXX=total[:, :p, :p], WXy=total[:, p, :p], Wyy=total[:, p, p],
-        weights=GroupWeights(W, W @ counts),
+        weights=GroupWeights(each, W @ counts.astype(float)),
     )  # fmt: skip
     return replace(model, roots=roots, origin=theta)
 
@@ -61,28 +64,42 @@ def reweighted(model: LinearMixed, W: Array, theta: Array) -> LinearMixed:
 def estimable(model: LinearMixed, W: Array) -> Mask:
     """Which weightings (R,) leave every parameter estimable.
 
-    There must be two groups, one with more than one row, more rows than random effects, and fixed
-    effects of full rank.
+    There must be two clusters, more rows than fixed effects, and fixed effects of full rank; and
+    for each factor more rows than random effects, and a group with more than one row.
     """
+    clusters = model.resolved_clusters()
     within = model.within_groups()[:, :-1, :-1]
     CX = model.roots.CX
     gram = within + np.einsum("xaj,zaj->jxz", CX, CX)
     J, p, _ = gram.shape
-    weighted = (W @ gram.reshape(J, p * p)).reshape(-1, p, p)
-    counts = _sizes(model, J)
-    rows, groups = W @ counts, W.sum(axis=1)
-    enough: Mask = ((W > 0).sum(axis=1) > 1) & ((W > 0) @ (counts > 1).astype(float) > 0)
-    enough &= rows > p
-    enough &= rows > max(model.structure.blocks) * groups
+    weighted = (W[:, _of_group(model)] @ gram.reshape(J, p * p)).reshape(-1, p, p)
+    rows = W @ np.bincount(clusters.codes, minlength=W.shape[1])
+    enough: Mask = ((W > 0).sum(axis=1) > 1) & (rows > p)
+    for factor in model.design.factors:
+        groups, repeated = _groups_in(factor, clusters)
+        enough &= ((W > 0) @ repeated > 0) & (rows > max(factor.blocks) * (W @ groups))
     if p:
         spread = np.linalg.eigvalsh(weighted)
         enough &= spread[:, 0] > _RANK * np.maximum(spread[:, -1], 1e-300)
     return enough
 
 
-def _sizes(model: LinearMixed, J: int) -> Codes:
-    """(J,) rows of each group."""
-    return np.bincount(sole_factor(model.design, "clusters").only_codes, minlength=J)
+def _of_group(model: LinearMixed) -> Codes:
+    """(J,) the cluster of each group of the eliminated factor."""
+    factor = model.design.factors[max(model.eliminated, 0)]
+    return model.resolved_clusters().of_groups(factor)
+
+
+def _groups_in(factor: Factor, clusters: Clusters) -> tuple[Array, Array]:
+    """(C,) how many groups of a factor each cluster holds, and how many with more than one row."""
+    W = factor.weights.tocsc()
+    W.eliminate_zeros()
+    sizes = np.diff(W.indptr)
+    there = sizes > 0
+    home = clusters.codes[W.indices[W.indptr[:-1][there]]]
+    groups = np.bincount(home, minlength=clusters.count).astype(float)
+    repeated = np.bincount(home, (sizes[there] > 1).astype(float), clusters.count)
+    return groups, np.asarray(repeated, dtype=float)
 
 
 def reflated(values: Array, covariance: Array) -> Array:

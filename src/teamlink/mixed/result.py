@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.mixed.checks import simple_checks
 from teamlink.mixed.components import varcorr
+from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.membership import Membership
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.predict import Interval, Level, fitted_values, predict
 from teamlink.mixed.present import summarize, tidy
-from teamlink.mixed.ranef import RandomEffects, random_effects
+from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.row_checks import row_checks
 from teamlink.mixed.trust import Report
 from teamlink.syntax.formula import Formula
@@ -39,7 +41,46 @@ class MixedFit(Fit):
     ``nobs``, ``converged``, ``boundary``, ``convergence``) it knows its random effects.
     """
 
-    model: LinearMixed
+    model: LinearMixed | CorrelatedMixed
+
+    def independent(self, what: str) -> LinearMixed:
+        """The model, if its residuals have no structure; else an error.
+
+        Parameters
+        ----------
+        what : what is asked of it, for the error
+
+        Raises
+        ------
+        OptionError
+            The model has a residual structure.
+        """
+        if isinstance(self.model, CorrelatedMixed):
+            raise OptionError(
+                f"{what}: not offered for a fit with a residual structure "
+                f"({self.model.residuals.structure})"
+            )
+        return self.model
+
+    def unweighted(self, what: str) -> LinearMixed:
+        """The model, if its residuals have no structure and its rows no weights; else an error.
+
+        Parameters
+        ----------
+        what : what is asked of it, for the error
+
+        Raises
+        ------
+        OptionError
+            The model has a residual structure or precision weights.
+        """
+        model = self.independent(what)
+        if model.design.weights is not None:
+            raise OptionError(
+                f"{what}: not offered for a fit with precision weights "
+                f"({model.design.weights.name}) yet"
+            )
+        return model
 
     @property
     def formula(self) -> Formula:
@@ -64,7 +105,7 @@ class MixedFit(Fit):
 
     @cached_property
     def sigma(self) -> float:
-        """Residual standard deviation."""
+        """Residual standard deviation: of a row of weight one, in the first stratum."""
         return float(np.sqrt(self.model.sigma2(self.working_theta[None])[0]))
 
     @cached_property
@@ -75,8 +116,8 @@ class MixedFit(Fit):
 
     @property
     def theta(self) -> Array:
-        """(k,) free elements of Lambda, each block's lower triangle down the columns, as lme4."""
-        return self.model.structure.parameters(self.Lambda)
+        """Elements of Lambda, each block's lower triangle down the columns, as lme4."""
+        return self.model.structure.triangles(self.Lambda)
 
     @property
     def varcorr(self) -> pd.DataFrame:
@@ -84,10 +125,47 @@ class MixedFit(Fit):
         model = self.model
         return varcorr(model.design.effects, model.structure, self.Lambda, self.sigma)
 
+    @property
+    def residual(self) -> pd.Series[Any]:
+        """Estimated parameters of the residual structure, by name; empty where there is none.
+
+        ``phi``, ``rho``, ``rho1`` for lag 1, ``cor__a.b`` for occasions a and b, and
+        ``sd_ratio__s``, the standard deviation of stratum s over that of the first.
+        """
+        if not isinstance(self.model, CorrelatedMixed):
+            return pd.Series([], dtype=float, name="estimate")
+        shape, eta = self.model.residuals.shape, self.model.split(self.working_theta)[1]
+        return pd.Series(shape.natural(eta), index=pd.Index(shape.names), name="estimate")
+
+    def residual_covariance(self, unit: Any = None) -> pd.DataFrame:
+        """Covariance of the residuals of one unit, sigma^2 and weights included.
+
+        Parameters
+        ----------
+        unit : label, optional
+            Of a unit of the residual structure; a tuple where several columns name it. The first
+            of the units with the most rows when None.
+
+        Returns
+        -------
+        DataFrame
+            (T, T), rows and columns labelled by position, or by row of the table where the
+            structure has none.
+
+        Raises
+        ------
+        OptionError
+            The fit has no residual structure, or no such unit.
+        """
+        if not isinstance(self.model, CorrelatedMixed):
+            raise OptionError("residual_covariance: the fit has no residual structure")
+        found, labels = self.model.unit_covariance(self.working_theta, unit)
+        return pd.DataFrame(self.sigma**2 * found, index=labels, columns=labels)
+
     @cached_property
     def random_effects(self) -> tuple[RandomEffects, ...]:
         """Conditional means and covariances of each factor's random effects, as arrays."""
-        return random_effects(self.model, self.working_theta)
+        return self.model.effects(self.working_theta)
 
     def ranef(self) -> dict[str, pd.DataFrame]:
         """Random effects of each group (empirical Bayes residuals) with standard errors.

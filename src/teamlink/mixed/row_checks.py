@@ -11,6 +11,7 @@ from scipy import stats
 
 from teamlink.errors import FitError
 from teamlink.fitting.fit import single_thread
+from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.deletion import (
     Whitened,
     groups_stand_alone,
@@ -48,6 +49,12 @@ _ENOUGH = 20
 
 def row_checks(fit: MixedFit) -> list[Finding]:
     """Run all checks of this module."""
+    if isinstance(fit.model, CorrelatedMixed):
+        says = "rows and groups are not looked at one by one where residuals have a structure"
+        return [Finding("rows and groups", "not checked", float("nan"), "", says)]
+    if fit.model.design.weights is not None:
+        says = "rows and groups are not looked at one by one where rows have weights"
+        return [Finding("rows and groups", "not checked", float("nan"), "", says)]
     with single_thread().limit(limits=1):
         try:
             rows = whitened(fit.model, fit.working_theta, fit.estimates.values[0])

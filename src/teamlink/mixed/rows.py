@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ __all__ = ["usable_rows"]
 
 
 def usable_rows(
-    formula: Formula, data: Table, elsewhere: Collection[str] = ()
+    formula: Formula,
+    data: Table,
+    elsewhere: Collection[str] = (),
+    beside: Sequence[str] = (),
 ) -> tuple[pd.DataFrame, Mask, dict[str, int]]:
     """Take the columns of a formula from a table, and the rows that are complete in them.
 
@@ -27,6 +30,7 @@ def usable_rows(
     formula : Formula
     data : any table
     elsewhere : variables of the formula that are no columns of the table
+    beside : further columns that are needed
 
     Returns
     -------
@@ -45,7 +49,8 @@ def usable_rows(
     -----
     DroppedRows
     """
-    frame = as_frame(data, [name for name in formula.variables if name not in elsewhere])
+    needed = [name for name in formula.variables if name not in elsewhere]
+    frame = as_frame(data, list(dict.fromkeys([*needed, *beside])))
     columns = {str(name): series for name, series in frame.items()}
     doubtful = [name for name, series in columns.items() if not _sound(series)]
     response = columns.get(formula.response)

@@ -14,17 +14,23 @@ With ``V_j = U_j'U_j`` and ``B_j = U_j (V_j - X_j M X_j') U_j'``,
 with generalised inverses where B_j is singular, as it is where a group alone determines a
 coefficient. The result does not depend on which root U_j is taken.
 
-Nothing of size n_j is formed. Z_j = R_j S_j' (R_j orthonormal) spans q directions of group j, and
-what X_j has outside them p more. In an orthonormal basis of these d = q + p directions
-
-    V_j = diag(G_j, I),    X_j = [R_j'X_j; D_j],    D_j'D_j = X_j'(I - R_j R_j')X_j,
-
-and all the rest of e_j is orthogonal to X_j and meets A_j = I. Directions that a small group does
-not have carry zeros and drop out.
+Here j runs over the clusters: the groups of one factor, those of the top one of several nested
+ones, or coarser ones (`teamlink.mixed.clusters`). Each is first reduced to the directions that Z_j
+and X_j span (`teamlink.mixed.reduction`); all the rest of e_j is orthogonal to X_j and meets
+A_j = I.
 
 Degrees of freedom of a contrast c: its variance estimate is a quadratic form in e with, under the
 model, the matrix ``P_jk = delta_jk p_j'V_j p_j - (X_j'p_j)'M (X_k'p_k)``, ``p_j = E_j'M c``; then
 df = (tr P)^2 / tr(P P).
+
+Joint tests of r contrasts are Hotelling's T^2 approximated (HTZ): with ``P_st`` the same form in
+contrasts s and t, ``Omega = tr P_st`` the expected covariance and contrasts scaled so that Omega is
+the identity,
+
+    eta = r (r + 1) / sum_st { tr(P_ss P_tt) + tr(P_st P_st) },
+    F = (eta - r + 1) / (eta r) * Wald statistic  ~  F(r, eta - r + 1).
+
+For r = 1 this is the t test above.
 
 Everything is in columns of X in which M = I and in units in which sigma = 1.
 
@@ -41,51 +47,39 @@ from typing import Literal
 
 import numpy as np
 
-from teamlink.errors import check_option
+from teamlink.errors import FitError, check_option
 from teamlink.fitting.fit import single_thread
-from teamlink.mixed.design import sole_factor
+from teamlink.mixed.clusters import Cluster
 from teamlink.mixed.model import LinearMixed
+from teamlink.mixed.reduction import Reduced, reduced
 from teamlink.mixed.result import MixedFit
 from teamlink.typing import Array
 
-__all__ = ["KINDS", "degrees_of_freedom", "robust"]
+__all__ = ["KINDS", "Pieces", "degrees_of_freedom", "hotelling", "robust"]
 
 KINDS = ("CR0", "CR1", "CR1S", "CR2", "CR3")
 
 _SINGULAR = 1e-10
 """A leverage this close to one is one: the group alone determines a coefficient."""
 
-_ABSENT = 1e-13
-"""Directions of X_j outside Z_j with a smaller share of its sum of squares are rounding."""
+Kind = Literal["CR0", "CR1", "CR1S", "CR2", "CR3"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Groups:
-    """Each group in its d = q + p directions.
-
-    Attributes
-    ----------
-    U : (J, d, d) upper root of V_j = U'U
-    X : (J, d, p)
-    e : (J, d) residuals
-    """
-
-    U: Array
-    X: Array
-    e: Array
-
-
-def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "CR2") -> MixedFit:
+def robust(fit: MixedFit, kind: Kind = "CR2", cluster: Cluster | None = None) -> MixedFit:
     """Make standard errors robust to a wrong model of the variances.
 
     Parameters
     ----------
     fit : MixedFit
-        By REML or ML. Groups are taken to be independent; within them anything may be.
+        By REML or ML. Clusters are taken to be independent; within them anything may be.
     kind : {"CR0", "CR1", "CR1S", "CR2", "CR3"}
         CR0 is the plain sandwich; CR1 multiplies it by J / (J - 1), CR1S by
         J (n - 1) / ((J - 1)(n - p)); CR2 is unbiased where the model is right; CR3 is
         close to the jackknife over groups, and errs on the large side.
+    cluster : str, Series or sequence, optional
+        The clusters: a grouping factor by name, or a label for each row, such as
+        ``table["district"]``. By default the factor that contains all others. A cluster has to hold
+        the whole of every group that it touches; where factors are crossed only a column can.
 
     Returns
     -------
@@ -97,19 +91,20 @@ def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "C
     Raises
     ------
     OptionError
-        A kind that is not offered; a model with several grouping factors.
+        A kind that is not offered; clusters that share groups, as those of crossed factors do.
 
     Notes
     -----
     With ``M = (X'V^-1 X)^-1`` the covariance is ``M {sum_j E_j e_j e_j'E_j'} M``,
     ``E_j = X_j'V_j^-1 A_j``. CR2 takes ``A_j = U_j'{U_j (V_j - X_j M X_j') U_j'}^-1/2 U_j`` with
     ``V_j = U_j'U_j`` [1]_ [2]_, and CR3 ``A_j = (I - X_j M X_j'V_j^-1)^-1``; where a group alone
-    determines a coefficient the inverses are generalised ones. Every group is reduced to q + p
-    directions first, so large groups cost no more than their rows.
+    determines a coefficient the inverses are generalised ones. Every cluster is reduced to the
+    directions of its random effects and its predictors first, so large ones cost no more than
+    their rows. `teamlink.test` has the joint tests of several coefficients.
 
     Fewer than about forty groups call for CR2 with these degrees of freedom, not for CR0 or CR1.
 
-    In R: ``clubSandwich::coef_test(fit, vcov = "CR2")``.
+    In R: ``clubSandwich::coef_test(fit, vcov = "CR2")``; with several levels it takes the top one.
 
     References
     ----------
@@ -130,9 +125,10 @@ def robust(fit: MixedFit, kind: Literal["CR0", "CR1", "CR1S", "CR2", "CR3"] = "C
     """
     check_option("kind", kind, KINDS)
     with single_thread().limit(limits=1):
-        covariance, df = _covariance(fit.model, fit.working_theta[None], kind)
+        model = fit.independent("robust").with_clusters(cluster)
+        covariance, df = _covariance(model, fit.working_theta[None], kind)
     estimates = replace(fit.estimates, covariance=covariance[None], df=df[None], method=kind)
-    return replace(fit, estimates=estimates)
+    return replace(fit, model=model, estimates=estimates)
 
 
 def degrees_of_freedom(model: LinearMixed, theta: Array, kind: str, contrasts: Array) -> Array:
@@ -145,85 +141,168 @@ def degrees_of_freedom(model: LinearMixed, theta: Array, kind: str, contrasts: A
     kind : one of `KINDS`
     contrasts : (c, p)
     """
-    groups, E, back = _pieces(model, theta, kind)
-    return _degrees_of_freedom(groups, E, contrasts @ back)
+    pieces = Pieces.of(model, theta, kind)
+    return pieces.degrees_of_freedom(contrasts @ pieces.back)
+
+
+def hotelling(model: LinearMixed, theta: Array, kind: str, contrasts: Array) -> float:
+    """Degrees of freedom eta of the joint covariance of r independent contrasts (r, p).
+
+    Raises `FitError` where they are too few for a test of r equations.
+    """
+    pieces = Pieces.of(model, theta, kind)
+    eta, r = pieces.eta(contrasts @ pieces.back), len(contrasts)
+    if not eta > r - 1:
+        raise FitError(
+            f"{kind}: too few clusters for a joint test of {r} equations (their covariance has "
+            f"{eta:.1f} degrees of freedom); test fewer at a time"
+        )
+    return eta
 
 
 def _covariance(model: LinearMixed, theta: Array, kind: str) -> tuple[Array, Array]:
     """Covariance (p, p) of the fixed effects and degrees of freedom (p,), in units of the data."""
-    groups, E, back = _pieces(model, theta, kind)
-    scores = np.einsum("jpd,jd->jp", E, groups.e)
-    root = model.response.scale[0] * back @ scores.T
-    covariance = _factor(kind, len(scores), model.roots.n, E.shape[1]) * root @ root.T
-    return covariance, _degrees_of_freedom(groups, E, back)
+    pieces = Pieces.of(model, theta, kind)
+    root = model.response.scale[0] * pieces.back @ pieces.scores().T
+    covariance = _factor_of(kind, pieces.count, model.roots.n, len(root)) * root @ root.T
+    return covariance, pieces.degrees_of_freedom(pieces.back)
 
 
-def _pieces(model: LinearMixed, theta: Array, kind: str) -> tuple[_Groups, Array, Array]:
-    """Groups, E_j (J, p, d), and (p, p) what carries coefficients back to those of the model."""
-    sole_factor(model.design, "clusters")
-    point = model.evaluate(theta)
-    whitening: Array = np.asarray(np.linalg.inv(point.M_root[0, :-1, :-1]), dtype=float)
-    groups = _reduced(model, model.structure.factor(theta)[0], whitening, point.M_root[0])
-    return groups, _estimating(groups, kind), model.fixed.K @ whitening.T
-
-
-def _factor(kind: str, J: int, n: int, p: int) -> float:
+def _factor_of(kind: str, J: int, n: int, p: int) -> float:
     """What multiplies the covariance of CR1 and CR1S."""
     factors = {"CR1": J / (J - 1), "CR1S": J * (n - 1) / ((J - 1) * (n - p))}
     return factors.get(kind, 1.0)
 
 
-def _reduced(model: LinearMixed, Lambda: Array, whitening: Array, M_root: Array) -> _Groups:
-    """Groups in their own few directions; X in the columns in which M = I."""
-    roots, within = model.roots, model.within_groups()
-    q, p, J = len(Lambda), len(whitening), len(within)
-    gamma = M_root[-1, :-1]  # coefficients on the columns in which M = I
-    inside = roots.CX.transpose(2, 1, 0) @ whitening.T  # (J, q, p)
-    WXX = whitening @ within[:, :p, :p] @ whitening.T
-    WXe = within[:, p, :p] @ whitening.T - WXX @ gamma
-    w, vectors = np.linalg.eigh(WXX)
-    size = w.clip(min=0).sum(axis=1) + 1e-13 * np.square(inside).sum(axis=(1, 2))
-    there = w > _ABSENT * size[:, None]
-    length = np.sqrt(np.where(there, w, 1.0))
-    directions = np.where(there[:, None, :], vectors, 0.0)
-    X, e = np.zeros((J, q + p, p)), np.zeros((J, q + p))
-    X[:, :q] = inside
-    X[:, q:] = np.swapaxes(directions * length[:, None, :], 1, 2)
-    e[:, :q] = roots.Cy[0].T - inside @ gamma
-    e[:, q:] = np.einsum("jap,ja->jp", directions / length[:, None, :], WXe)
-    S = roots.S.transpose(2, 1, 0) @ Lambda
-    U = np.tile(np.eye(q + p), (J, 1, 1))
-    U[:, :q, :q] = np.swapaxes(np.linalg.cholesky(np.eye(q) + S @ np.swapaxes(S, 1, 2)), 1, 2)
-    return _Groups(U, X, e)
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """All clusters with what multiplies their residuals.
+
+    Attributes
+    ----------
+    stacks : the clusters, a few at a time
+    E : for each stack (J, p, d) X'V^-1 A
+    back : (p, p) carries coefficients on columns with M = I to those of the model
+    count : number of clusters
+    kind : of the adjustment
+    """
+
+    stacks: list[Reduced]
+    E: list[Array]
+    back: Array
+    count: int
+    kind: str
+
+    @classmethod
+    def of(cls, model: LinearMixed, theta: Array, kind: str) -> Pieces:
+        """Those of a model at theta (1, k)."""
+        clusters = model.resolved_clusters()
+        point = model.evaluate(theta)
+        whitening: Array = np.asarray(np.linalg.inv(point.M_root[0, :-1, :-1]), dtype=float)
+        stacks = reduced(model, theta, point, clusters)
+        E = [_estimating(stack, kind) for stack in stacks]
+        return cls(stacks, E, model.fixed.K @ whitening.T, clusters.count, kind)
+
+    def scores(self) -> Array:
+        """(J, p) E_j e_j."""
+        found = np.empty((self.count, len(self.back)))
+        for stack, E in zip(self.stacks, self.E, strict=True):
+            found[stack.members] = np.einsum("jpd,jd->jp", E, stack.e)
+        return found
+
+    def perturbed(self, h: Array) -> tuple[Array, Array, Array]:
+        """What the wild bootstrap needs of residuals e_j + X_j h: E (e + X h), E A (e + X h), E X.
+
+        Shapes (J, p), (J, p) and (J, p, p).
+        """
+        J, p = self.count, len(self.back)
+        s, v, K = np.empty((J, p)), np.empty((J, p)), np.empty((J, p, p))
+        for stack, E in zip(self.stacks, self.E, strict=True):
+            e = stack.e + stack.X @ h
+            adjusted = _adjusted(stack, self.kind, e)
+            s[stack.members] = np.einsum("jpd,jd->jp", E, e)
+            v[stack.members] = np.einsum("jpd,jd->jp", E, adjusted)
+            K[stack.members] = E @ stack.X
+        return s, v, K
+
+    def forms(self, contrasts: Array) -> tuple[Array, Array]:
+        """Forms p_s'V_j p_t (J, c, c) and X_j'p_s (J, c, p) of contrasts (c, p) where M = I."""
+        c, p = contrasts.shape
+        a, b = np.empty((self.count, c, c)), np.empty((self.count, c, p))
+        for stack, E in zip(self.stacks, self.E, strict=True):
+            EU = contrasts @ (E @ np.swapaxes(stack.U, 1, 2))
+            a[stack.members] = EU @ np.swapaxes(EU, 1, 2)
+            b[stack.members] = contrasts @ (E @ stack.X)
+        return a, b
+
+    def degrees_of_freedom(self, contrasts: Array) -> Array:
+        """Satterthwaite's degrees of freedom (c,) of contrasts (c, p) on columns with M = I."""
+        c, p = contrasts.shape
+        a, own, gram = np.empty((self.count, c)), np.empty((self.count, c)), np.zeros((c, p, p))
+        for stack, E in zip(self.stacks, self.E, strict=True):
+            EU = E @ np.swapaxes(stack.U, 1, 2)
+            a[stack.members] = np.square(contrasts @ EU).sum(axis=2)  # p_j'V_j p_j
+            b = contrasts @ (E @ stack.X)  # X_j'p_j
+            own[stack.members] = np.square(b).sum(axis=2)
+            gram += np.einsum("jcp,jcr->cpr", b, b)
+        trace = (a - own).sum(axis=0)
+        square = (a * (a - 2 * own)).sum(axis=0) + np.square(gram).sum(axis=(1, 2))
+        df: Array = trace**2 / square
+        return df
+
+    def eta(self, contrasts: Array) -> float:
+        """Degrees of freedom of the covariance of r contrasts (r, p), columns with M = I."""
+        a, b = self.forms(contrasts)
+        Omega = (a - b @ np.swapaxes(b, 1, 2)).sum(axis=0)
+        w, vectors = np.linalg.eigh(Omega)
+        scale = vectors / np.sqrt(w)
+        a, b = scale.T @ a @ scale, scale.T @ b
+        own = b @ np.swapaxes(b, 1, 2)
+        G = np.einsum("jsa,jtb->stab", b, b)
+        each, mine = np.einsum("jss->js", a), np.einsum("jss->js", own)
+        outer = each.T @ (each - 2 * mine)  # the sum over s and t is symmetric
+        total = outer.sum() + np.square(G).sum()
+        total += (a * (a - 2 * own)).sum() + np.einsum("stab,stba->", G, G)
+        r = len(contrasts)
+        return float(r * (r + 1) / total)
 
 
-def _estimating(groups: _Groups, kind: str) -> Array:
+def _estimating(groups: Reduced, kind: str) -> Array:
     """E_j (J, p, d), what multiplies the residuals."""
     U, X = groups.U, groups.X
     half = np.linalg.solve(np.swapaxes(U, 1, 2), X)  # V^-1/2 X
     if kind not in ("CR2", "CR3"):
         return np.swapaxes(np.linalg.solve(U, half), 1, 2)
+    directions, power = _inverse_power(groups, kind)
+    left = np.swapaxes(half if kind == "CR2" else U @ X, 1, 2) @ directions
+    E: Array = (left * power[:, None, :]) @ np.swapaxes(directions, 1, 2) @ U
+    return E
+
+
+def _adjusted(groups: Reduced, kind: str, e: Array) -> Array:
+    """A_j e_j (J, d)."""
+    if kind not in ("CR2", "CR3"):
+        return e
+    U = groups.U
+    directions, power = _inverse_power(groups, kind)
+    inner = np.swapaxes(directions, 1, 2) @ (U @ e[:, :, None])
+    found = np.swapaxes(U, 1, 2) @ (directions @ (power[:, :, None] * inner))
+    if kind == "CR3":
+        found = np.swapaxes(U, 1, 2) @ (U @ found)
+    adjusted: Array = found[:, :, 0]
+    return adjusted
+
+
+def _inverse_power(groups: Reduced, kind: str) -> tuple[Array, Array]:
+    """Eigenvectors of B_j (J, d, d), and its eigenvalues to the power -1/2 (CR2) or -1 (CR3)."""
     # B_j = K (I - H_j) K with K = U U'. The eigenvalues of I - H_j lie between 0 and 1 whatever V_j
     # is, so rank is read there; B_j itself may hold numbers of very different size.
+    U, X = groups.U, groups.X
+    half = np.linalg.solve(np.swapaxes(U, 1, 2), X)
     K = U @ np.swapaxes(U, 1, 2)
     leverage, vectors = np.linalg.eigh(half @ np.swapaxes(half, 1, 2))
     rest = np.where(leverage > 1 - _SINGULAR, 0.0, (1 - leverage).clip(min=0))
     directions, s, _ = np.linalg.svd(K @ (vectors * np.sqrt(rest)[:, None, :]))
     regular = np.arange(s.shape[1]) < (rest > 0).sum(axis=1)[:, None]
     power = np.where(regular, np.where(regular, s, 1.0) ** (-1.0 if kind == "CR2" else -2.0), 0.0)
-    left = np.swapaxes(half if kind == "CR2" else U @ X, 1, 2) @ directions
-    E: Array = (left * power[:, None, :]) @ np.swapaxes(directions, 1, 2) @ U
-    return E
-
-
-def _degrees_of_freedom(groups: _Groups, E: Array, contrasts: Array) -> Array:
-    """Satterthwaite's degrees of freedom (c,) of contrasts (c, p) on the columns with M = I."""
-    EU = E @ np.swapaxes(groups.U, 1, 2)
-    a = np.square(contrasts @ EU).sum(axis=2)  # (J, c) p_j'V_j p_j
-    b = contrasts @ (E @ groups.X)  # (J, c, p) X_j'p_j
-    own = np.square(b).sum(axis=2)
-    trace = (a - own).sum(axis=0)
-    gram = np.einsum("jcp,jcr->cpr", b, b)
-    square = (a * (a - 2 * own)).sum(axis=0) + np.square(gram).sum(axis=(1, 2))
-    df: Array = trace**2 / square
-    return df
+    return directions, power

@@ -28,7 +28,7 @@ import numpy as np
 from teamlink.mixed.criterion import Criterion, Curvature
 from teamlink.typing import Array
 
-__all__ = ["satterthwaite"]
+__all__ = ["degrees_of_freedom", "satterthwaite"]
 
 _NO_INFORMATION = 1e-10
 """Eigenvalues of the Hessian below this share of the largest are left out of its inverse."""
@@ -50,7 +50,22 @@ def satterthwaite(
     -------
     (R, c)
     """
-    P = slopes.along(directions)
+    return degrees_of_freedom(contrasts, point, slopes.along(directions), hessian)
+
+
+def degrees_of_freedom(contrasts: Array, point: Criterion, P: Array, hessian: Array) -> Array:
+    """The same, for variance parameters of any kind.
+
+    Parameters
+    ----------
+    contrasts, point : as for `satterthwaite`
+    P : (R, k, m, m) how [X y]'V^-1 [X y], normalised to the identity, falls as each parameter rises
+    hessian : (R, k, k) of the profiled deviance in the parameters
+
+    Returns
+    -------
+    (R, c)
+    """
     p = P.shape[-1] - 1
     rho = -P[:, :, p, p]
     whitened = np.linalg.inv(point.M_root[:, :p, :p]) @ contrasts.T  # (R, p, c)

@@ -7,40 +7,26 @@ out: it acts on the columns of each slot.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
-from teamlink.moments.upper import Slot, Stack
+from teamlink.moments.upper import Slot
 from teamlink.typing import Array, Mask
 
-__all__ = [
-    "inverse",
-    "inverse_blocks",
-    "left",
-    "linear",
-    "minus_blocks",
-    "packed",
-    "roots",
-    "solve",
-    "times",
-]
+__all__ = ["Roots", "inverse_blocks", "left", "minus_blocks", "packed", "times"]
 
 _SMALL = 40
 """Up to this size a stack of inverses is faster than one factorisation after the other."""
 
 
-def linear(stack: Stack, elements: Array) -> Array:
-    """sum_j C_j' w_j C_j (R, K, s, s) from the elements (R, t, J) of symmetric w_j."""
-    R = len(elements)
-    K, s = stack.shape
-    result: Array = (stack.P @ elements.reshape(R, -1).T).T.reshape(R, K, s, s)
-    return result
-
-
 def packed(matrices: Array) -> Array:
     """Elements (R, t, J) of the lower triangles of symmetric (R, q, q, J), by row."""
-    a, b = np.tril_indices(matrices.shape[1])
+    q = matrices.shape[1]
+    if q == 1:
+        return matrices[:, 0]
+    a, b = np.tril_indices(q)
     elements: Array = matrices[:, a, b]
     return elements
 
@@ -66,49 +52,78 @@ def left(A: Array, blocks: Array, slots: Sequence[Slot]) -> Array:
     return product
 
 
-def roots(Omega: Array) -> tuple[Array, Mask]:
-    """Lower Cholesky roots, and which replicates (R,) have none; those get identities."""
-    failed: Mask = np.zeros(len(Omega), dtype=np.bool_)
-    try:
-        return np.asarray(np.linalg.cholesky(Omega)), failed
-    except np.linalg.LinAlgError:
-        L = np.empty_like(Omega)
-        for i, matrix in enumerate(Omega):
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """Lower Cholesky roots of a stack of symmetric matrices.
+
+    Attributes
+    ----------
+    L : (R, K, s, s)
+    inverse : (R, K, s, s) L^-1 of small ones; None for large ones
+    failed : (R,) replicates where one has no root; they get identities
+    """
+
+    L: Array
+    inverse: Array | None
+    failed: Mask
+
+    @classmethod
+    def of(cls, Omega: Array) -> Roots:
+        """Factor a stack (R, K, s, s)."""
+        failed: Mask = np.zeros(len(Omega), dtype=np.bool_)
+        if Omega.shape[-1] == 1:
+            failed = np.asarray(~(Omega > 0).all(axis=(1, 2, 3)))
+            L: Array = np.sqrt(np.where(Omega > 0, Omega, 1.0))
+            return cls(L, 1 / L, failed)
+        if Omega.shape[-1] <= _SMALL:
             try:
-                L[i] = np.linalg.cholesky(matrix)
+                L = np.asarray(np.linalg.cholesky(Omega), dtype=float)
+                return cls(L, np.asarray(np.linalg.inv(L), dtype=float), failed)
             except np.linalg.LinAlgError:
-                L[i], failed[i] = np.eye(Omega.shape[-1]), True
-        return L, failed
+                pass
+        L = np.zeros_like(Omega)
+        for r, k in np.ndindex(*Omega.shape[:2]):
+            # The transpose of a C-ordered lower root is a Fortran-ordered upper one.
+            upper, info = lapack.dpotrf(Omega[r, k].T, lower=0, clean=1)
+            L[r, k] = upper.T
+            failed[r] |= info != 0
+        L[failed] = np.eye(Omega.shape[-1])
+        small = Omega.shape[-1] <= _SMALL
+        return cls(L, np.asarray(np.linalg.inv(L), dtype=float) if small else None, failed)
 
+    def log_det(self) -> Array:
+        """(R, K) log-determinants of the matrices."""
+        logs: Array = 2 * np.log(np.diagonal(self.L, axis1=2, axis2=3)).sum(axis=2)
+        return logs
 
-def solve(L: Array, right: Array, transpose: bool = False) -> Array:
-    """L^-1 right, or L^-T right, for stacks (R, K, s, s) and (R, K, s, m)."""
-    if L.shape[-1] <= _SMALL:
-        half = np.linalg.inv(L)
-        small: Array = (half.swapaxes(2, 3) if transpose else half) @ right
-        return small
-    out = np.empty_like(right)
-    for r, k in np.ndindex(*L.shape[:2]):
-        out[r, k] = solve_triangular(
-            L[r, k], right[r, k], lower=True, trans=1 if transpose else 0, check_finite=False
-        )
-    return out
+    def solve(self, right: Array, transpose: bool = False) -> Array:
+        """L^-1 right, or L^-T right, for right (R, K, s, m)."""
+        if self.inverse is not None:
+            half = self.inverse.swapaxes(2, 3) if transpose else self.inverse
+            small: Array = half @ right
+            return small
+        out = np.empty_like(right)
+        for r, k in np.ndindex(*self.L.shape[:2]):
+            out[r, k] = solve_triangular(
+                self.L[r, k],
+                right[r, k],
+                lower=True,
+                trans=1 if transpose else 0,
+                check_finite=False,
+            )
+        return out
 
-
-def inverse(L: Array) -> Array:
-    """(L L')^-1 for a stack (R, K, s, s)."""
-    if L.shape[-1] <= _SMALL:
-        root = np.linalg.inv(L)
-        small: Array = root.swapaxes(2, 3) @ root
-        return small
-    out = np.empty_like(L)
-    for r, k in np.ndindex(*L.shape[:2]):
-        # The transpose of a C-ordered lower root is a Fortran-ordered upper one.
-        half, _ = lapack.dpotri(L[r, k].T, lower=0)
-        full = np.triu(half)
-        full += np.triu(half, 1).T
-        out[r, k] = full
-    return out
+    def inverted(self) -> Array:
+        """(L L')^-1, (R, K, s, s)."""
+        if self.inverse is not None:
+            small: Array = self.inverse.swapaxes(2, 3) @ self.inverse
+            return small
+        out = np.empty_like(self.L)
+        for r, k in np.ndindex(*self.L.shape[:2]):
+            half, _ = lapack.dpotri(self.L[r, k].T, lower=0)
+            out[r, k] = np.triu(half)
+            out[r, k] += np.triu(half, 1).T
+        return out
 
 
 def inverse_blocks(Lambda: Array, slots: Sequence[Slot]) -> Array:

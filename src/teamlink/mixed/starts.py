@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from teamlink.mixed.covariance import RandomStructure, lower_factor
+from teamlink.mixed.joint_moments import joint_moments
 from teamlink.moments.crossproducts import GroupRoots
 from teamlink.typing import Array
 
@@ -14,10 +15,20 @@ __all__ = ["even_factor", "moment_factors", "scattered_factors"]
 def even_factor(roots: GroupRoots, structure: RandomStructure) -> Array:
     """Lambda (Q, Q) at which an average group's own estimate has a reliability of one half."""
     even = np.zeros((structure.q, structure.q))
-    for place, ZtZ, _ in _factors(roots, structure):
-        size = np.einsum("aaj->j", ZtZ).mean()
-        even[place, place] = np.eye(len(ZtZ)) / np.sqrt(max(size, 1e-12))
+    upper = roots.upper
+    if roots.S.shape[2]:
+        place = structure.factors[0] if upper is None else upper.bottom
+        _set_even(even, place, np.square(roots.S).sum() / roots.S.shape[2])
+    if upper is not None:
+        size = upper.products.ZtZ.diagonal()
+        for first, (place, groups) in zip(upper.first, upper.factors, strict=True):
+            q = place.stop - place.start
+            _set_even(even, place, float(size[first : first + q * groups].sum()) / groups)
     return even
+
+
+def _set_even(even: Array, place: slice, size: float) -> None:
+    even[place, place] = np.eye(place.stop - place.start) / np.sqrt(max(size, 1e-12))
 
 
 def scattered_factors(roots: GroupRoots, structure: RandomStructure) -> Array:
@@ -35,22 +46,24 @@ def scattered_factors(roots: GroupRoots, structure: RandomStructure) -> Array:
 def moment_factors(roots: GroupRoots, structure: RandomStructure) -> Array:
     """Lambda (R, Q, Q) from the spread of Z'(residual) over groups, made positive definite.
 
-    ``E[Z_j'e e'Z_j] = sigma^2 (Z_j'Z_j + Z_j'Z_j Sigma Z_j'Z_j)``, up to the estimation of beta, is
-    linear in Sigma: least squares over groups, each weighted by its size to the power -2. With
-    several factors each is taken by itself, as if the others were not there.
+    With u_g = Z_g'e, up to the estimation of beta,
+    ``E[u_g u_g'] = sigma^2 Z_g'Z_g + sum_l Z_g'Z_l Sigma Z_l'Z_g`` over the groups l of all factors
+    is linear in the variances; so is the sum of squares within the eliminated factor. For every
+    factor it is summed over groups, each weighted by its size to the power -2. In balanced designs
+    the solution is the REML estimate.
     """
-    sigma2 = np.maximum(roots.Wyy / max(roots.n - roots.rank, 1), 1e-12)
+    if roots.upper is None:
+        ZtZ = np.einsum("acj,bcj->abj", roots.S, roots.S)
+        sigma2 = np.maximum(roots.Wyy / max(roots.n - roots.rank, 1), 1e-12)
+        Sigma = _moments(ZtZ, np.einsum("abj,rbj->raj", roots.S, roots.Cy), sigma2)
+    else:
+        Sigma = joint_moments(roots, roots.upper, structure.q)
     Lambda = np.zeros((roots.responses, structure.q, structure.q))
-    for place, ZtZ, Zty in _factors(roots, structure):
-        Sigma = _moments(ZtZ, Zty, sigma2)
-        for block in structure.slices:
-            if not place.start <= block.start < place.stop:
-                continue
-            own = slice(block.start - place.start, block.stop - place.start)
-            part = Sigma[:, own, own]
-            w, U = np.linalg.eigh((part + part.transpose(0, 2, 1)) / 2)
-            floor = np.maximum(0.05 * w[:, -1:], 1e-3)
-            Lambda[:, block, block] = lower_factor(U * np.sqrt(np.maximum(w, floor))[:, None, :])
+    for block in structure.slices:
+        part = Sigma[:, block, block]
+        w, U = np.linalg.eigh((part + part.transpose(0, 2, 1)) / 2)
+        floor = np.maximum(0.05 * w[:, -1:], 1e-3)
+        Lambda[:, block, block] = lower_factor(U * np.sqrt(np.maximum(w, floor))[:, None, :])
     return Lambda
 
 
@@ -63,19 +76,3 @@ def _moments(ZtZ: Array, Zty: Array, sigma2: Array) -> Array:
     Sigma = np.linalg.lstsq(left, right.reshape(R, q * q).T, rcond=1e-10)[0]
     solved: Array = Sigma.T.reshape(R, q, q)
     return solved
-
-
-def _factors(roots: GroupRoots, structure: RandomStructure) -> list[tuple[slice, Array, Array]]:
-    """Each factor's place along Lambda, Z'Z (q, q, J) and Z'y (R, q, J)."""
-    upper = roots.upper
-    ZtZ = np.einsum("acj,bcj->abj", roots.S, roots.S)
-    Zty = np.einsum("abj,rbj->raj", roots.S, roots.Cy)
-    found = [(structure.factors[0] if upper is None else upper.bottom, ZtZ, Zty)]
-    if not roots.S.shape[2]:
-        found = []
-    if upper is not None:
-        ends = np.append(upper.first, upper.size)
-        for f, (place, groups) in enumerate(upper.factors):
-            mine = upper.Zty[:, ends[f] : ends[f + 1]]
-            found.append((place, upper.own[f], mine.reshape(len(mine), -1, groups)))
-    return found

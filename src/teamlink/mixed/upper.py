@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.mixed.stacks import linear, packed, roots, solve, times
+from teamlink.mixed.stacks import Roots, packed, times
 from teamlink.moments.upper import Stack, Upper
 from teamlink.typing import Array, Codes, Mask
 
@@ -33,7 +33,7 @@ class StackPoint:
     stack : Stack
     A : (R, K, s, s) Z_r'V_1^-1 Z_r
     A_m : (R, K, s, m) Z_r'V_1^-1 [X y]
-    L : (R, K, s, s) lower root of Omega
+    roots : lower roots of Omega
     U : (R, K, s, m)
     modes : (R, K, s, m) Phi A_m
     weights : (R, K) how often each component counts, where not once
@@ -42,7 +42,7 @@ class StackPoint:
     stack: Stack
     A: Array
     A_m: Array
-    L: Array
+    roots: Roots
     U: Array
     modes: Array
     weights: Array | None
@@ -66,6 +66,13 @@ class UpperPoint:
     stacks: tuple[StackPoint, ...]
 
     @property
+    def largest(self) -> Array:
+        """Largest diagonal element (R,) of any Omega."""
+        each = [np.square(point.roots.L).sum(axis=3).max(axis=(1, 2)) for point in self.stacks]
+        largest: Array = np.max(each, axis=0)
+        return largest
+
+    @property
     def units(self) -> tuple[Codes, Codes]:
         """Rows and columns of the units: of the eliminated factor first."""
         return units([self.upper.bottom, *(place for place, _ in self.upper.factors)])
@@ -74,7 +81,7 @@ class UpperPoint:
         """(R, m, q, J) L_j^-1 Q_j'Z_r times the conditional modes."""
         R, m, q, J = shape
         modes = self.spread_out([point.modes for point in self.stacks])
-        inner = self.upper.C.T @ modes.transpose(1, 0, 2).reshape(-1, R * m)
+        inner = self.upper.across @ modes.transpose(1, 0, 2).reshape(-1, R * m)
         own: Array = np.einsum("rcaj,ajrm->rmcj", self.inverse, inner.reshape(q, J, R, m))
         return own
 
@@ -138,30 +145,38 @@ def eliminate(
     found = []
     for stack in upper.stacks:
         w = None if weights is None else weights[:, stack.member]
-        here, bad = _stack_point(stack, Lambda, elements, padded[:, stack.columns], w)
-        logs = 2 * np.log(np.diagonal(here.L, axis1=2, axis2=3)).sum(axis=2)
+        here = _stack_point(stack, Lambda, elements, padded[:, stack.columns], w)
+        logs = here.roots.log_det()
         log_det += (logs if w is None else w * logs).sum(axis=1)
         left = here.U if w is None else here.U * w[:, :, None, None]
-        explained += np.einsum("rksm,rksn->rmn", left, here.U, optimize=True)
-        failed |= bad
+        explained += _summed(left, here.U)
+        failed |= here.roots.failed
         found.append(here)
     return UpperPoint(upper, Lambda, inverse, tuple(found)), log_det, explained, failed
 
 
 def _stack_point(
     stack: Stack, Lambda: Array, elements: Array, A_m: Array, weights: Array | None
-) -> tuple[StackPoint, Mask]:
+) -> StackPoint:
     R = len(Lambda)
     K, s = stack.shape
     A = np.repeat(stack.W[None], R, axis=0)
     if elements.size:
-        A += linear(stack, elements)
+        A += stack.meetings.apply(elements)
     Omega = times(A, Lambda, stack.slots)
     Omega = times(Omega.swapaxes(2, 3), Lambda, stack.slots)
     Omega.reshape(R, K, s * s)[:, :, :: s + 1] += 1.0
-    L, failed = roots(Omega)
+    found = Roots.of(Omega)
     right = times(A_m.swapaxes(2, 3), Lambda, stack.slots).swapaxes(2, 3)
-    U = solve(L, right)
+    U = found.solve(right)
     transposed = np.swapaxes(Lambda, 1, 2)
-    modes = times(solve(L, U, transpose=True).swapaxes(2, 3), transposed, stack.slots)
-    return StackPoint(stack, A, A_m, L, U, modes.swapaxes(2, 3), weights), failed
+    modes = times(found.solve(U, transpose=True).swapaxes(2, 3), transposed, stack.slots)
+    return StackPoint(stack, A, A_m, found, U, modes.swapaxes(2, 3), weights)
+
+
+def _summed(one: Array, two: Array) -> Array:
+    """Sum over components and positions of (R, K, s, m) and (R, K, s, n), (R, m, n)."""
+    R, K, s, m = one.shape
+    flat = one.reshape(R, K * s, m)
+    total: Array = flat.swapaxes(1, 2) @ two.reshape(R, K * s, -1)
+    return total

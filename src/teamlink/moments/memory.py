@@ -35,6 +35,7 @@ def accumulate(
     n_groups: int,
     fixed: FixedBasis,
     response: ResponseBasis,
+    root: Array | None = None,
 ) -> CrossProducts:
     """Form the cross-products of ``[Z Q y]``, Q and y in the working basis.
 
@@ -46,6 +47,8 @@ def accumulate(
     codes : (n,) group of each row, 0 .. n_groups - 1
     n_groups : J
     fixed, response : the working basis
+    root : (n,) what rows of Q and y are multiplied by, the root of their precision; those of Z are
+        already. None for ones.
 
     Returns
     -------
@@ -63,6 +66,8 @@ def accumulate(
         z = Z[rows]
         Q = fixed.columns(X[rows])
         y = response.columns(Y[rows], Q)
+        if root is not None:
+            Q, y = root[rows, None] * Q, root[rows, None] * y
         U = np.concatenate([z, Q, y], axis=1)
         total += Q.T @ U[:, q:]
         yty += np.einsum("ir,ir->r", y, y)
@@ -87,12 +92,13 @@ def accumulate_upper(
     eliminated: csr_array,
     fixed: FixedBasis,
     response: ResponseBasis,
+    root: Array | None = None,
 ) -> Products:
     """Form the cross-products of the upper factors' columns with everything.
 
     Parameters
     ----------
-    X, Y, fixed, response : as for `accumulate`
+    X, Y, fixed, response, root : as for `accumulate`; rows of effects are multiplied already
     effects : the upper factors, in their own working basis
     eliminated : (n, q * J) columns of the factor that is eliminated, effect-major
 
@@ -101,21 +107,25 @@ def accumulate_upper(
     Products
     """
     n = len(X)
-    columns = hstack([each.columns for each in effects], format="csr")
-    N, m = columns.shape[1], fixed.kept.size + Y.shape[1]
-    ZtZ, meeting = csr_array((N, N)), csr_array((N, eliminated.shape[1]))
+    each = [factor.columns for factor in effects]
+    columns = each[0] if len(each) == 1 else hstack(each, format="csr")
+    N, p = columns.shape[1], fixed.kept.size
+    m = p + Y.shape[1]
     ZtU = np.zeros((N, m))
+    ZtZ, meeting = csr_array((N, N)), csr_array((N, eliminated.shape[1]))
     chunk = max(_SPARSE_CHUNK, 2 * N)
     for start in range(0, n, chunk):
         rows = slice(start, start + chunk)
         Z = columns if n <= chunk else columns[rows]
         other = eliminated if n <= chunk else eliminated[rows]
         Q = fixed.columns(X[rows])
-        across = csr_array(Z.T)
-        ZtU += across @ np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
-        ZtZ = ZtZ + across @ Z
-        meeting = meeting + across @ other
-    return Products(csr_array(ZtZ), csr_array(meeting), ZtU)
+        across = Z.T.tocsr()
+        U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
+        ZtU += across @ (U if root is None else root[rows, None] * U)
+        own, shared = across @ Z, across @ other
+        ZtZ, meeting = (own, shared) if start == 0 else (ZtZ + own, meeting + shared)
+    Zty = np.ascontiguousarray(ZtU[:, p:].T)
+    return Products(ZtZ, meeting, ZtU[:, :p], Zty)
 
 
 def recompute_within(
@@ -126,6 +136,7 @@ def recompute_within(
     codes: Codes,
     fixed: FixedBasis,
     response: ResponseBasis,
+    root: Array | None = None,
 ) -> GroupRoots:
     """Refine the projections on Z, and form what they leave from the rows themselves.
 
@@ -137,12 +148,12 @@ def recompute_within(
     p, q, J = fixed.kept.size, len(roots.S), roots.S.shape[2]
     C = np.concatenate([roots.CX, roots.Cy])
     ZtU = np.zeros((q, J, len(C)))
-    for rows, U in _rests(_coefficients(roots.S, C), X, Y, Z, codes, fixed, response):
+    for rows, U in _rests(_coefficients(roots.S, C), X, Y, Z, codes, fixed, response, root):
         for a in range(q):
             ZtU[a] += _by_group(Z[rows, a], codes[rows], J) @ U
     C += project(roots.S, ZtU.transpose(2, 0, 1))
     within = np.zeros((len(C), len(C)))
-    for _, U in _rests(_coefficients(roots.S, C), X, Y, Z, codes, fixed, response):
+    for _, U in _rests(_coefficients(roots.S, C), X, Y, Z, codes, fixed, response, root):
         within += U.T @ U
     return replace(
         roots,
@@ -162,6 +173,7 @@ def within_by_group(
     codes: Codes,
     fixed: FixedBasis,
     response: ResponseBasis,
+    root: Array | None = None,
 ) -> Array:
     """Each group's cross-products of ``[X y]`` that its Z_j leaves over, (J, m, m).
 
@@ -170,7 +182,7 @@ def within_by_group(
     m, J = fixed.kept.size + Y.shape[1], roots.S.shape[2]
     within = np.zeros((m, m, J))
     coefficients = _coefficients(roots.S, np.concatenate([roots.CX, roots.Cy]))
-    for rows, U in _rests(coefficients, X, Y, Z, codes, fixed, response):
+    for rows, U in _rests(coefficients, X, Y, Z, codes, fixed, response, root):
         for a in range(m):
             for b in range(a + 1):
                 within[a, b] += np.bincount(codes[rows], U[:, a] * U[:, b], minlength=J)
@@ -187,12 +199,15 @@ def _rests(
     codes: Codes,
     fixed: FixedBasis,
     response: ResponseBasis,
+    root: Array | None,
 ) -> Iterator[tuple[slice, Array]]:
     """Rows of ``[X y]`` less Z_j times coefficients (m, q, J), a chunk (rows, (c, m)) at a time."""
     for start in range(0, len(Z), CHUNK):
         rows = slice(start, start + CHUNK)
         Q = fixed.columns(X[rows])
         U = np.concatenate([Q, response.columns(Y[rows], Q)], axis=1)
+        if root is not None:
+            U *= root[rows, None]
         for a in range(Z.shape[1]):
             U -= Z[rows, a : a + 1] * coefficients[:, a, codes[rows]].T
         yield rows, U

@@ -11,9 +11,10 @@ For a relative covariance ``Sigma`` of the eliminated factor, with ``Z_j = Q_j S
 
     Z_r'V^-1 Z_r = W + sum_j C_j' G_j^-1 C_j,        C_j = Q_j'Z_r,
 
-W being what each group leaves over. It is *linear* in the elements of ``G_j^-1``: one sparse matrix
-``P``, made once, maps all of them to the elements of all components, and its transpose carries
-derivatives back. Components are padded to a few common shapes and kept as dense stacks (K, s, s).
+W being what each group leaves over. It is *linear* in the elements of ``G_j^-1``: a map made once
+(`teamlink.moments.meetings`) carries all of them to the elements of all components, and its adjoint
+carries derivatives back. Components are padded to a few common shapes and kept as dense stacks
+(K, s, s).
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import block_array, coo_array, csc_array, csr_array, hstack
+from scipy.sparse import block_array, coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from teamlink.moments.meetings import Meetings, meetings
 from teamlink.typing import Array, Codes
 
 __all__ = ["Effects", "Products", "Slot", "Stack", "Upper", "upper"]
@@ -87,14 +89,14 @@ class Stack:
     columns : (K, s) which upper column each position holds; N where it is padding
     slots : place of each factor
     W : (K, s, s) Z_r'Z_r within the groups of the eliminated factor
-    P : (K * s * s, t * J) from the elements of G_j^-1 (lower triangle, element-major) to the rest
+    meetings : map from the elements of G_j^-1 to what they add to W
     member : (K,) a group of the eliminated factor that belongs to each component
     """
 
     columns: Codes
     slots: tuple[Slot, ...]
     W: Array
-    P: csc_array
+    meetings: Meetings
     member: Codes
 
     @property
@@ -102,6 +104,28 @@ class Stack:
         """(K, s)."""
         K, s = self.columns.shape
         return int(K), int(s)
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """Cross-products of the upper columns that the rows are needed for.
+
+    Attributes
+    ----------
+    ZtZ : (N, N) sparse
+    meeting : (N, q * J) sparse Z_r'Z of the eliminated factor
+    ZtX : (N, p)
+    Zty : (R, N)
+    """
+
+    ZtZ: csr_array
+    meeting: csr_array
+    ZtX: Array
+    Zty: Array
+
+    def take(self, index: Codes) -> Products:
+        """The same with some of the responses, `index` integer (r,)."""
+        return replace(self, Zty=self.Zty[index])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +137,23 @@ class Upper:
     bottom : place of the eliminated factor along Lambda
     size : N, number of upper columns
     C : (N, q * J) sparse, transposed projections Q_j'Z_r; column ``a * J + j``
+    across : its transpose
     WX : (p, N) X'Z_r within groups
     Wy : (R, N) y'Z_r within groups
     stacks : the components
     factors : each upper factor's place along Lambda and its number of groups
-    own : for each, the (q, q, groups) products Z'Z of every group
-    Zty : (R, N) y'Z_r
+    products : the cross-products all this was made of
     """
 
     bottom: slice
     size: int
     C: csr_array
+    across: csr_array
     WX: Array
     Wy: Array
     stacks: tuple[Stack, ...]
     factors: tuple[tuple[slice, int], ...]
-    own: tuple[Array, ...]
-    Zty: Array
+    products: Products
 
     @property
     def first(self) -> Codes:
@@ -139,23 +163,7 @@ class Upper:
 
     def take(self, index: Codes) -> Upper:
         """The same with some of the responses, `index` integer (r,)."""
-        return replace(self, Wy=self.Wy[index], Zty=self.Zty[index])
-
-
-@dataclass(frozen=True, slots=True)
-class Products:
-    """Cross-products of the upper columns that the rows are needed for.
-
-    Attributes
-    ----------
-    ZtZ : (N, N) sparse
-    meeting : (N, q * J) sparse Z_r'Z of the eliminated factor
-    ZtU : (N, p + R) products with [X y]
-    """
-
-    ZtZ: csr_array
-    meeting: csr_array
-    ZtU: Array
+        return replace(self, Wy=self.Wy[index], products=self.products.take(index))
 
 
 def upper(
@@ -183,32 +191,30 @@ def upper(
     """
     q, _, J = S.shape
     N = products.ZtZ.shape[0]
-    C = csr_array(products.meeting @ _inverse_roots(S)) if J else products.meeting
-    within = products.ZtU.T - CU.reshape(len(CU), q * J) @ C.T
-    spread = products.ZtZ.diagonal()
-    sizes = np.sqrt(np.maximum(spread, 1e-300))
-    within[np.abs(within) < _ROUNDING * sizes * np.sqrt(float(products.ZtU.shape[1]))] = 0.0
+    C = _projected(products.meeting, S)
+    whole = np.concatenate([products.ZtX.T, products.Zty])
+    within = whole - CU.reshape(len(CU), q * J) @ C.T
+    within[np.abs(within) < _ROUNDING * np.sqrt(products.ZtZ.diagonal())] = 0.0
     stacks = _stacks(C, products, effects, q, J)
     return Upper(
-        bottom=bottom, size=N, C=C, WX=within[:p], Wy=within[p:], stacks=stacks,
-        factors=tuple((each.place, each.groups) for each in effects),
-        own=_own_products(products.ZtZ, effects), Zty=np.ascontiguousarray(products.ZtU[:, p:].T),
+        bottom=bottom, size=N, C=C, across=csr_array(C.T), WX=within[:p], Wy=within[p:],
+        stacks=stacks,
+        factors=tuple((each.place, each.groups) for each in effects), products=products,
     )  # fmt: skip
 
 
-def _own_products(ZtZ: csr_array, effects: Sequence[Effects]) -> tuple[Array, ...]:
-    """Each factor's Z'Z within its own groups, (q, q, groups)."""
-    found, first = [], 0
-    for each in effects:
-        size = each.q * each.groups
-        mine = coo_array(ZtZ[first : first + size, first : first + size])
-        same = mine.row % each.groups == mine.col % each.groups
-        own = np.zeros((each.q, each.q, each.groups))
-        row, col = mine.row[same], mine.col[same]
-        own[row // each.groups, col // each.groups, row % each.groups] = mine.data[same]
-        found.append(own)
-        first += size
-    return tuple(found)
+def _projected(meeting: csr_array, S: Array) -> csr_array:
+    """Products with Q_j (N, q * J) from those with Z_j = Q_j S_j'."""
+    if not S.shape[2]:
+        return meeting
+    if len(S) > 1:
+        product: csr_array = meeting @ _inverse_roots(S)
+        return product
+    size = S[0, 0]
+    scale = np.where(size > 0, 1 / np.where(size > 0, size, 1.0), 0.0)
+    scaled = meeting.copy()
+    scaled.data *= scale[meeting.indices]
+    return scaled
 
 
 def _inverse_roots(S: Array) -> csr_array:
@@ -239,7 +245,7 @@ def _stacks(
         [np.tile(np.arange(e.groups) + first, e.q) for e, first in _numbered(effects)]
     )
     n_upper = int(owner.max(initial=-1)) + 1
-    labels = _components(products, owner, n_upper, J)
+    labels = _components(products, effects, owner, n_upper, q, J)
     K = int(labels.max(initial=-1)) + 1
     counts = np.zeros((K, len(effects)), dtype=np.intp)
     for f, (each, first) in enumerate(_numbered(effects)):
@@ -248,12 +254,12 @@ def _stacks(
     kinds, kind = np.unique(shapes, axis=0, return_inverse=True)
     kind = kind.reshape(-1)
     member = _members(products, labels[owner], K, J)
-    pairs = _Pairs.of(C, q, J)
+    entries = _Entries.of(C, q, J)
     stacks = []
     for number, shape in enumerate(kinds):
         chosen = np.flatnonzero(kind == number)
         columns, slots = _layout(chosen, shape, labels, effects)
-        stacks.append(_filled(columns, slots, products.ZtZ, pairs, member[chosen], q, J))
+        stacks.append(_filled(columns, slots, products.ZtZ, entries, member[chosen], J))
     return tuple(stacks)
 
 
@@ -263,8 +269,15 @@ def _numbered(effects: Sequence[Effects]) -> list[tuple[Effects, int]]:
     return [(each, int(start)) for each, start in zip(effects, first, strict=False)]
 
 
-def _components(products: Products, owner: Codes, n_upper: int, J: int) -> Codes:
+def _components(
+    products: Products, effects: Sequence[Effects], owner: Codes, n_upper: int, q: int, J: int
+) -> Codes:
     """Component (n_upper,) of each upper group."""
+    size = effects[0].q
+    nested = products.meeting.nnz == J * q * size and products.ZtZ.nnz == n_upper * size**2
+    if len(effects) == 1 and nested and J:
+        # Each group of the eliminated factor meets one upper group, so these stand alone.
+        return np.arange(n_upper)
     together = coo_array(products.ZtZ)
     a, b = owner[together.row], owner[together.col]
     if J:
@@ -325,83 +338,55 @@ def _layout(
 
 
 @dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Every two upper columns that meet in a group of the eliminated factor.
+class _Entries:
+    """The elements of C, all effects of a group and a column together, sorted by group.
 
     Attributes
     ----------
-    left, right : (M,) columns, sorted by the group in which they meet
-    values : (t, M) products C_j[a, left] C_j[b, right], symmetrised, for the elements (a, b)
-    pointer : (J + 1,) where each group begins
+    values : (q, M)
+    group, column : (M,)
     """
 
-    left: Codes
-    right: Codes
     values: Array
-    pointer: Codes
+    group: Codes
+    column: Codes
 
     @classmethod
-    def of(cls, C: csr_array, q: int, J: int) -> _Pairs:
+    def of(cls, C: csr_array, q: int, J: int) -> _Entries:
         if not J:
             none = np.zeros(0, dtype=np.intp)
-            return cls(none, none, np.zeros((0, 0)), np.zeros(1, dtype=np.intp))
+            return cls(np.zeros((0, 0)), none, none)
         entry = coo_array(C)
-        group, effect = entry.col % J, entry.col // J
-        key = group.astype(np.int64) * C.shape[0] + entry.row
-        meetings, which = np.unique(key, return_inverse=True)
-        value = np.zeros((q, len(meetings)))
-        value[effect, which] = entry.data
-        at, column = meetings // C.shape[0], meetings % C.shape[0]
-        counts = np.bincount(at, minlength=J)
-        begins = np.concatenate([[0], np.cumsum(counts)])
-        one = np.repeat(np.arange(len(at)), counts[at])
-        pointer = np.concatenate([[0], np.cumsum(counts**2)])
-        offset = np.arange(len(one)) - np.repeat(pointer[:-1], counts**2)
-        two = begins[at[one]] + offset % counts[at[one]]
-        values = []
-        for a in range(q):
-            for b in range(a + 1):
-                v = value[a, one] * value[b, two]
-                values.append(v if a == b else v + value[b, one] * value[a, two])
-        return cls(column[one], column[two], np.stack(values), pointer)
+        key = (entry.col % J).astype(np.int64) * C.shape[0] + entry.row
+        found, which = np.unique(key, return_inverse=True)
+        values = np.zeros((q, len(found)))
+        values[entry.col // J, which] = entry.data
+        return cls(values, found // C.shape[0], found % C.shape[0])
 
 
 def _filled(
-    columns: Codes, slots: tuple[Slot, ...], ZtZ: csr_array, pairs: _Pairs, member: Codes, q: int,
+    columns: Codes, slots: tuple[Slot, ...], ZtZ: csr_array, entries: _Entries, member: Codes,
     J: int,
 ) -> Stack:  # fmt: skip
-    """A stack with its W and its map P."""
+    """A stack with its W and its map."""
     K, s = columns.shape
     N = ZtZ.shape[0]
-    base = np.full(N + 1, -1, dtype=np.int64)
-    inner = np.zeros(N + 1, dtype=np.int64)
-    base[columns] = (np.arange(K) * s * s)[:, None]
-    inner[columns] = np.arange(s)
-    base[N] = -1
-    mine = base[pairs.left] >= 0
-    everything = bool(mine.all())
-    left = pairs.left if everything else pairs.left[mine]
-    right = pairs.right if everything else pairs.right[mine]
-    rows = base[left] + inner[left] * s + inner[right]
-    pointer = pairs.pointer
-    if not everything:
-        pointer = np.concatenate([[0], np.cumsum(mine)])[pairs.pointer]
-    maps = [
-        csc_array((v if everything else v[mine], rows, pointer), shape=(K * s * s, J))
-        for v in pairs.values
-    ]
-    P = csc_array(hstack(maps)) if len(maps) > 1 else maps[0] if maps else csc_array((K * s * s, 0))
+    place = np.full(N + 1, -1, dtype=np.int64)
+    place[columns] = np.arange(K * s).reshape(K, s)
+    place[N] = -1
+    at = place[entries.column]
+    mine = at >= 0
+    own = slice(None) if mine.all() else mine
+    meet = meetings(entries.values[:, own], entries.group[own], at[own], (K, s), J)
     entry = coo_array(ZtZ)
-    here = base[entry.row] >= 0
-    W = np.zeros(K * s * s)
-    row, col = entry.row[here], entry.col[here]
-    W[base[row] + inner[row] * s + inner[col]] = entry.data[here]
+    row, col = place[entry.row], place[entry.col]
+    here = row >= 0
+    W = np.zeros((K, s, s))
+    W[row[here] // s, row[here] % s, col[here] % s] = entry.data[here]
+    q = len(entries.values)
     if J:
-        identity = np.concatenate(
-            [np.full(J, 1.0 if a == b else 0.0) for a in range(q) for b in range(a + 1)]
-        )
-        W -= P @ identity
-    W = W.reshape(K, s, s)
+        identity = [np.full(J, 1.0 if a == b else 0.0) for a in range(q) for b in range(a + 1)]
+        W -= meet.apply(np.stack(identity)[None])[0]
     spread = np.sqrt(np.append(ZtZ.diagonal(), 0.0))[columns]
     W[np.abs(W) <= _ROUNDING * spread[:, :, None] * spread[:, None, :]] = 0.0
-    return Stack(columns, slots, W, P, member)
+    return Stack(columns, slots, W, meet, member)

@@ -108,13 +108,14 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A random term, parentheses included."""
+    """A random term, parentheses included, with the name of its structure where it has one."""
 
     effects: Node
     group: Node
     correlated: bool
     start: int
     end: int
+    structure: str = ""
 
 
 Node: TypeAlias = Name | Literal | Word | Call | Signed | Group | Chain | Bar
@@ -155,7 +156,7 @@ def show(node: Node, *, code: bool = False) -> str:
             return "".join(parts)
         case Bar():
             mark = "|" if node.correlated else "||"
-            return f"({show(node.effects)} {mark} {show(node.group)})"
+            return f"{node.structure}({show(node.effects)} {mark} {show(node.group)})"
 
 
 def _parts(node: Node) -> tuple[Node, ...]:

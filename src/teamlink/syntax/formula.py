@@ -50,6 +50,10 @@ class RandomTerm:
         Whether the effects of one group may correlate: true for ``|``, false for ``||``.
     start, end : int
         Place of the term in the text, parentheses included, end excluded.
+    structure : str
+        ``"us"`` where variances and correlations are free; ``"diag"`` where there are no
+        correlations, column by column; ``"cs"`` where all effects have one variance and all pairs
+        one correlation.
     """
 
     terms: tuple[str, ...]
@@ -57,6 +61,7 @@ class RandomTerm:
     correlated: bool
     start: int = field(compare=False)
     end: int = field(compare=False)
+    structure: str = "us"
 
     @property
     def effects(self) -> str:
@@ -85,7 +90,8 @@ class RandomTerm:
 
     def __str__(self) -> str:
         group = ":".join(map(show_name, self.group))
-        return f"({self.effects} {'|' if self.correlated else '||'} {group})"
+        name = "" if self.structure == "us" else self.structure
+        return f"{name}({self.effects} {'|' if self.correlated else '||'} {group})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +136,8 @@ def parse(text: str) -> Formula:
         ``response ~ terms``. Fixed terms are those of formulaic and R: ``+ - * / : %in%``, a
         power of a group of terms, ``0 +`` or ``- 1`` for no intercept. Random terms are those of
         lme4: ``(x | g)``, ``(x || g)`` without correlations, ``a:b`` for the groups of an
-        interaction, ``a/b`` for groups within groups. Lines may break anywhere between words.
+        interaction, ``a/b`` for groups within groups; ``us(x | g)``, ``diag(x | g)`` and
+        ``cs(x | g)`` name a structure. Lines may break anywhere between words.
 
     Returns
     -------
@@ -234,7 +241,14 @@ class _BarParts:
     def random_terms(self) -> list[RandomTerm]:
         bar, terms = self.bar, tuple(map(show_term, self.effects.values()))
         return [
-            RandomTerm(terms, tuple(n.name for n in group), bar.correlated, bar.start, bar.end)
+            RandomTerm(
+                terms,
+                tuple(n.name for n in group),
+                bar.correlated,
+                bar.start,
+                bar.end,
+                bar.structure or "us",
+            )
             for group in self.groups
         ]
 
@@ -343,7 +357,8 @@ def _group_remedy(bar: Bar, text: str) -> str:
         return ""
     effects, mark = show(bar.effects), "|" if bar.correlated else "||"
     terms = expand(bar.group, text, intercept=False).values()
-    shown = " + ".join(f"({effects} {mark} {show_term(term)})" for term in terms)
+    name = bar.structure
+    shown = " + ".join(f"{name}({effects} {mark} {show_term(term)})" for term in terms)
     return f"; write {shown}" if shown else ""
 
 

@@ -5,12 +5,18 @@ Every fault is told with its place and with what to write instead.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from teamlink.errors import FormulaError
 from teamlink.syntax.calls import BARS, COMPARISONS, CallReader
 from teamlink.syntax.expression import Bar, Chain, Group, Literal, Node, show, show_name
+from teamlink.syntax.functions import FUNCTIONS
 from teamlink.syntax.tokens import Kind, Token
 
-__all__ = ["OPERATORS", "Reader"]
+__all__ = ["OPERATORS", "STRUCTURES", "Reader"]
+
+STRUCTURES = ("us", "diag", "cs")
+"""Structures of random effects: unstructured, diagonal, compound symmetry."""
 
 OPERATORS = (
     *("~", "+", "-", "*", "/", ":", "**", "^", "%in%", "(", ")", ",", "="),
@@ -111,7 +117,7 @@ class Reader(CallReader):
         if token.kind is Kind.NUMBER:
             return Literal(token.value, token.start, token.end)
         if token.kind is Kind.NAME and self.token.is_operator("("):
-            return self.call(token)
+            return self._structured(token) if self._holds_bar() else self.call(token)
         if token.kind in (Kind.NAME, Kind.QUOTED):
             return self.name(token)
         if token.is_operator("("):
@@ -126,6 +132,34 @@ class Reader(CallReader):
             raise self.fault(token, "this parenthesis was never opened; remove it or add (")
         message = f"{token.value!r} has nothing on its left; remove it or add a term"
         raise self.fault(token, message)
+
+    def _holds_bar(self) -> bool:
+        """Whether the parenthesis that comes next holds a bar of its own."""
+        depth = 0
+        for token in self._tokens[self._at :]:
+            depth += token.is_operator("(") - token.is_operator(")")
+            if depth == 1 and token.is_operator(*BARS):
+                return True
+            if not depth:
+                return False
+        return False
+
+    def _structured(self, name: Token) -> Node:
+        """Read a random term whose structure is named: ``cs(x | g)``."""
+        apart = name.end < self.token.start
+        if name.value not in STRUCTURES and (apart or name.value in FUNCTIONS):
+            return self.call(name)
+        if name.value not in STRUCTURES:
+            known = ", ".join(STRUCTURES)
+            message = f"{name.value!r} is no structure of random effects; there are: {known}"
+            raise self.fault(name, message)
+        bar = self._group_or_bar(self.take())
+        if not isinstance(bar, Bar):
+            raise self.fault(name, f"{name.value!r} takes one random term: {name.value}(x | g)")
+        if not bar.correlated:
+            message = f"{name.value}(...) says how effects correlate; write one bar in it"
+            raise self.fault(name, message, bar)
+        return replace(bar, structure=name.value, start=name.start)
 
     def _group_or_bar(self, opening: Token) -> Node:
         if self.token.is_operator(")"):

@@ -1,0 +1,1 @@
+"""Growth curves: time codings, trajectories, and the formula that they are."""
