@@ -212,6 +212,7 @@ def test_several_factors_have_each_their_checks() -> None:
     for start in ("groups", "influential groups", "residual spread", "normal effects: Intercept"):
         assert sum(check.startswith(start) and check.endswith(("g", "h")) for check in checks) == 2
     assert report.status == "ok"
+    assert report.verdict.endswith("Not checked: groups a group-level coefficient.")
     assert {f.check: f.status for f in report.findings}[
         "groups a group-level coefficient"
     ] == "not checked"
@@ -244,7 +245,8 @@ def test_random_effects_that_leave_no_residual_variance() -> None:
     """At variances 1e20 times that of the residuals what is left of a row is rounding."""
     frame = table(12, size=3).assign(h=np.arange(36) % 5)
     ours = fit("y ~ x + (x | g) + (x | h)", frame)
-    theta = np.where(ours.model.structure.diagonal, 1e10, 0.0)
+    structure = ours.model.structure
+    theta = structure.parameters(1e10 * np.eye(structure.q))
     broken = replace(ours, working_theta=theta)
     report = broken.report()
     assert report.status == "problem"

@@ -74,11 +74,13 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """One sentence; another where something was not checked."""
         named = dict.fromkeys(
             f.check for f in self.findings if _rank(f) and f.status == self.status
         )
-        return _VERDICTS[self.status].format(", ".join(named))
+        unseen = ", ".join(f.check for f in self.findings if f.status not in STATUS)
+        verdict = _VERDICTS[self.status].format(", ".join(named))
+        return f"{verdict} Not checked: {unseen}." if unseen else verdict
 
     @property
     def table(self) -> pd.DataFrame:
