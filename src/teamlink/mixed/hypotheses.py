@@ -28,7 +28,7 @@ from scipy import stats
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import single_thread
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
-from teamlink.mixed.generalized_result import GeneralizedFit
+from teamlink.mixed.generalized.result import GeneralizedFit
 from teamlink.mixed.present import method_words
 from teamlink.mixed.result import MixedFit
 from teamlink.mixed.sandwich import KINDS, degrees_of_freedom, hotelling

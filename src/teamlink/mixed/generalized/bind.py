@@ -7,13 +7,13 @@ import numpy as np
 from teamlink.errors import OptionError
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.factor import Factor
-from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.fixed import fixed_columns
-from teamlink.mixed.generalized_model import GeneralizedMixed
-from teamlink.mixed.integrand import Grouped, Rule
-from teamlink.mixed.joint import joined
-from teamlink.mixed.observed import GeneralizedDesign
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.families import Family, Observed
+from teamlink.mixed.generalized.fixed import fixed_columns
+from teamlink.mixed.generalized.integrand import Grouped, Rule
+from teamlink.mixed.generalized.joint import joined
+from teamlink.mixed.generalized.model import GeneralizedMixed
+from teamlink.mixed.generalized.observed import GeneralizedDesign
+from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.typing import Codes
 
 __all__ = ["bind_generalized"]
