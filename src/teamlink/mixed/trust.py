@@ -124,4 +124,4 @@ def _words(findings: Sequence[Finding]) -> list[str]:
 def _figure(value: float) -> str:
     if value != value:
         return ""
-    return str(int(value)) if value == int(value) and abs(value) < 1e6 else number(value, 3)
+    return f"{value:.0f}" if abs(value) < 1e6 and value == round(value) else number(value, 3)
