@@ -37,7 +37,11 @@ from teamlink.mixed.kenward_roger import (
     kenward_roger,
     kenward_roger_crossed,
 )
-from teamlink.mixed.nesting import added_variances, why_model_not_nested, why_models_incomparable
+from teamlink.mixed.nesting import (
+    variances_added,
+    why_model_not_nested,
+    why_models_incomparable,
+)
 from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
 from teamlink.mixed.products import VarianceProducts
 from teamlink.mixed.ranef import RandomEffects, random_effects
@@ -98,8 +102,8 @@ class LinearMixed:
     reml : restricted likelihood
     df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
-    latest : the point last evaluated
     clusters : the independent sets of rows, where they were chosen
+    latest : the point last evaluated
     """
 
     design: MixedDesign
@@ -111,8 +115,8 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
-    latest: Latest = field(default_factory=Latest, repr=False, compare=False)
     clusters: Clusters | None = None
+    latest: Latest = field(default_factory=Latest, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -377,7 +381,7 @@ class LinearMixed:
 
     def variances_added(self, other: Model) -> int:
         """How many variances of the other are zero where it is this model, a case of it."""
-        return added_variances(self, other)
+        return variances_added(self, other)
 
     def simulate(
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"

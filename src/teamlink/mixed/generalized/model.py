@@ -420,6 +420,13 @@ class GeneralizedMixed:
         """Why this model is no special case of the other; None where it is one."""
         return why_not_nested(self, other)
 
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        if not isinstance(other, GeneralizedMixed):
+            return 0
+        effects = sum(s.q for s in other.structures) - sum(s.q for s in self.structures)
+        return max(min(effects, other.n_theta - self.n_theta), 0)
+
 
 def _stacked(parts: list[Point]) -> Point:
     """Several batches as one."""
