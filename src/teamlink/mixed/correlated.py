@@ -22,7 +22,8 @@ from teamlink.mixed.covariance import RandomBasis, RandomStructure
 from teamlink.mixed.criterion import Criterion, criterion
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import simulate
-from teamlink.mixed.model import Latest, LinearMixed
+from teamlink.mixed.latest import Latest
+from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.nesting import (
     variances_added,
     why_model_not_nested,

@@ -37,6 +37,7 @@ from teamlink.mixed.kenward_roger import (
     kenward_roger,
     kenward_roger_crossed,
 )
+from teamlink.mixed.latest import Latest
 from teamlink.mixed.nesting import (
     variances_added,
     why_model_not_nested,
@@ -61,32 +62,6 @@ _FEW_GROUPS = 10
 
 _SMALL = 400
 """A search over a design with fewer groups than this, of all factors, takes milliseconds."""
-
-
-@dataclass(slots=True)
-class Latest:
-    """The last point of a single search, which is asked for again once the search has ended.
-
-    Nothing depends on it but time: a point is used only for the very statistics and theta it is of.
-    """
-
-    key: tuple[int, bool, bytes] | None = None
-    roots: GroupRoots | None = None
-    point: Criterion | None = None
-    slopes: Curvature | None = None
-
-    def keep(self, roots: GroupRoots, reml: bool, theta: Array, point: Criterion) -> None:
-        """Remember a point; `roots` is held so that its identity stays its own."""
-        self.key, self.roots = (id(roots), reml, theta.tobytes()), roots
-        self.point, self.slopes = point, None
-
-    def holds(self, roots: GroupRoots, reml: bool, theta: Array) -> bool:
-        """Whether the point remembered is this one."""
-        return self.key == (id(roots), reml, theta.tobytes())
-
-    def forget(self) -> None:
-        """Give the memory back."""
-        self.key = self.roots = self.point = self.slopes = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from teamlink.errors import OptionError
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.factor import Factor
 from teamlink.mixed.generalized.families import Family, Observed
@@ -29,11 +28,6 @@ def bind_generalized(
     design : GeneralizedDesign
     family, quadrature, se : as in `GeneralizedMixed`
     """
-    if any(factor.compound for factor in design.factors):
-        raise OptionError(
-            "cs(x | g): compound symmetry goes with linear models (tl.lmm); write (x | g) or "
-            "diag(x | g)"
-        )
     order = np.argsort(design.factors[0].only_codes, kind="stable")
     structures = tuple(RandomStructure.of_factors([f.blocks]) for f in design.factors)
     bases = tuple(random_basis([f], s) for f, s in zip(design.factors, structures, strict=True))
