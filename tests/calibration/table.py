@@ -13,7 +13,7 @@ from .worlds import WORLDS
 
 HOME = Path(__file__).parent
 CSV = HOME / "calibration.csv"
-PAGE = HOME.parents[1] / "docs" / "understand" / "calibration-table.md"
+PAGE = HOME.parents[1] / "docs" / "understand" / "calibration-table.inc"
 
 _STEP = 100
 

@@ -140,7 +140,7 @@ def test_comparisons_add_a_factor(frame):
 
 def test_batches_fit_into_memory(frame):
     """Crossed groups leave dense matrices: the larger these are, the fewer go together."""
-    assert batch_size(fitted("crossed", frame).model) == 250
+    assert batch_size(fitted("crossed", frame).model, len(frame)) == 250
     rng = np.random.default_rng(1)
     sizes = []
     for groups in (100, 300, 1000):
@@ -148,8 +148,9 @@ def test_batches_fit_into_memory(frame):
         wide = pd.DataFrame({"y": rng.normal(size=9000), "a": a, "b": b})
         model = bind(design("y ~ 1 + (1 | a) + (1 | b)", wide), True, "normal")
         s = model.roots.upper.stacks[0].shape[1]
-        sizes.append(batch_size(model))
+        sizes.append(batch_size(model, 9000))
         # some dozen matrices of s rows each, in double precision, below 200 MB
         assert sizes[-1] * 12 * s**2 * 8 < 200e6
     assert sizes[0] > sizes[1] > sizes[2] == 1
-    assert batch_size(object()) == 250
+    assert batch_size(object(), 1000) == 250
+    assert batch_size(object(), 10_000_000) == 1

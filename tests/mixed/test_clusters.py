@@ -119,17 +119,20 @@ def power(A: np.ndarray, exponent: float) -> np.ndarray:
 
 
 def dense(fit, codes, kind):
-    """The definitions with every matrix of n rows: covariance, and the forms of all contrasts."""
+    """The definitions with every matrix of n rows: covariance, and the forms of all contrasts.
+
+    Rows with precision weights are multiplied by their roots first.
+    """
     design = fit.model.design
-    X, n = fit.model.fixed_columns, design.n
-    V = np.eye(n)
+    n, root = design.n, 1 / fit.model.relative_deviations(fit.working_theta)
+    X, V = root[:, None] * fit.model.fixed_columns, np.eye(n)
     for factor, place in zip(design.factors, fit.model.structure.factors, strict=True):
-        Z = group_major(factor)
+        Z = root[:, None] * group_major(factor)
         Sigma = (fit.Lambda @ fit.Lambda.T)[place, place]
         V += Z @ np.kron(np.eye(factor.n_groups), Sigma) @ Z.T
     p, J = X.shape[1], codes.max() + 1
     M = np.linalg.inv(X.T @ np.linalg.solve(V, X))
-    e = design.y - X @ fit.params.to_numpy()
+    e = root * design.y - X @ fit.params.to_numpy()
     P, meat = np.zeros((n, J, p)), np.zeros((p, p))
     for j in range(J):
         at = np.flatnonzero(codes == j)
@@ -193,6 +196,24 @@ def test_robust_is_that_of_dense_matrices(formula, make, by, kind):
     assert found.df_denom == pytest.approx(eta - r + 1, rel=1e-6)
     assert found.statistic == pytest.approx((eta - r + 1) / (eta * r) * Q, rel=1e-5)
     assert tl.test(robust, L[:1]).df_denom == pytest.approx(robust.df.iloc[1])
+
+
+@pytest.mark.filterwarnings("ignore::teamlink.errors.BoundaryFit")
+@pytest.mark.parametrize("kind", ["CR1", "CR2", "CR3"])
+def test_rows_with_precision_weights(kind):
+    table = nested()
+    table = table.assign(p=np.random.default_rng(4).uniform(0.3, 4, len(table)))
+    fit = tl.lmm(TOP, table, weights="p")
+    covariance, form = dense(fit, pd.factorize(table["district"])[0], kind)
+    robust = tl.robust(fit, kind)
+    assert robust.cov_params().to_numpy() == pytest.approx(covariance, rel=1e-5, abs=1e-9)
+    eta = htz(form, np.eye(3)[1:])
+    assert tl.test(robust, "x = 0, w = 0").df_denom == pytest.approx(eta - 1, rel=1e-6)
+    model = fit.model.with_clusters()
+    W = np.array([[2.0, 1, 1, 0, 1, 1, 1, 1, 1]])
+    weighted = model.with_group_weights(W, fit.working_theta)
+    whole = tl.lmm(TOP, copies(table, model.clusters.codes, W[0]), weights="p")
+    assert solve(weighted).deviance[0] == pytest.approx(whole.deviance, abs=1e-8)
 
 
 def test_the_top_factor_is_the_cluster_and_any_coarser_column_will_do():

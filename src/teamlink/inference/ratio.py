@@ -75,7 +75,7 @@ def simulated_ratios(
     model = smaller.model
     if not isinstance(model, Simulates) or not isinstance(model, Refittable):
         raise OptionError(f"simulate: a {type(model).__name__} cannot draw responses")
-    size = min(batch_size(model), batch_size(larger.model))
+    size = min(batch_size(fit.model, fit.nobs) for fit in (smaller, larger))
     ratios, failure = np.full(n, np.nan), [""] * n
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))

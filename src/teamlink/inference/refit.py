@@ -82,7 +82,7 @@ def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
         list(Y.columns) if isinstance(Y, pd.DataFrame) else [*range(responses.shape[1])]
     )
     parts = []
-    size = batch_size(fit.model)
+    size = batch_size(fit.model, fit.nobs)
     with single_thread().limit(limits=1):
         for start in range(0, responses.shape[1], size):
             columns = slice(start, start + size)

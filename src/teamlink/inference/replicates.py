@@ -77,11 +77,10 @@ class Replicates:
         return np.array([not reason for reason in self.failure], dtype=np.bool_)
 
 
-def batch_size(model: object) -> int:
-    """How many replicates of a model are solved together."""
-    if not isinstance(model, Batches):
-        return _BATCH
-    return max(1, min(_BATCH, _NUMBERS // max(model.numbers, 1)))
+def batch_size(model: object, rows: int) -> int:
+    """How many replicates of a model of so many rows are solved together."""
+    numbers = model.numbers if isinstance(model, Batches) else 3 * rows
+    return max(1, min(_BATCH, _NUMBERS // max(numbers, 1)))
 
 
 def said_by(model: Model, estimates: Estimates, theta: Array) -> tuple[Labels, Array, Array]:

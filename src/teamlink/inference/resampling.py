@@ -79,7 +79,7 @@ def draw(
         The engine cannot draw in this way.
     """
     one_batch = _sampler(fit, kind, rng, weights)
-    size = n if kind == "wild" else batch_size(fit.model)
+    size = n if kind == "wild" else batch_size(fit.model, fit.nobs)
     parts = []
     for start in range(0, n, size):
         parts.append(one_batch(min(size, n - start)))
@@ -145,7 +145,7 @@ def jackknife(fit: Fit) -> Replicates:
     if not isinstance(model, Reweights):
         raise OptionError(f"a {type(model).__name__} has no groups to leave out, as BCa needs")
     J = model.n_clusters()
-    size = batch_size(model)
+    size = batch_size(model, fit.nobs)
     parts = []
     for start in range(0, J, size):
         W = np.ones((min(size, J - start), J))

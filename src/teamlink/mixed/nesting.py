@@ -12,7 +12,7 @@ from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
 __all__ = [
-    "added_variances",
+    "variances_added",
     "why_incomparable",
     "why_model_not_nested",
     "why_models_incomparable",
@@ -31,7 +31,7 @@ class Mixed(Protocol):
 
     @property
     def structure(self) -> RandomStructure:
-        """Which entries of Lambda are free."""
+        """The covariance of the random effects."""
         ...
 
     @property
@@ -63,16 +63,15 @@ def why_model_not_nested(one: Mixed, other: object) -> str | None:
     return why_not_nested(one.design, other.design, one.fixed_columns, other.fixed_columns)
 
 
-def added_variances(one: Mixed, other: object) -> int:
-    """How many variances of the other are zero where it is the one, a case of it."""
-    return (
-        _variances(other.structure) - _variances(one.structure) if isinstance(other, Mixed) else 0
-    )
+def variances_added(one: Mixed, other: object) -> int:
+    """How many variances of the other are zero where it is the one, a special case of it.
 
-
-def _variances(structure: RandomStructure) -> int:
-    """Free variances: diagonal elements of Lambda that are not tied to one another."""
-    return len(np.unique(structure.ties[structure.rows == structure.cols]))
+    One parameter for several effects more, as compound symmetry has, counts as one variance.
+    """
+    if not isinstance(other, Mixed):
+        return 0
+    added = max(other.structure.q - one.structure.q, 0)
+    return min(added, max(other.structure.size - one.structure.size, 0))
 
 
 def why_incomparable(

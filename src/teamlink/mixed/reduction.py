@@ -4,6 +4,7 @@ An orthonormal basis of the columns ``[Z_j, X_j]`` of cluster j has at most q_j 
 whatever the number of rows. In it V_j is the identity plus a small matrix, and outside it V_j is
 the identity and X_j zero. So whatever is a function of V_j, X_j and their products with residuals
 needs these directions only. Where a cluster has no more rows than that, its rows serve as they are.
+Rows with precision weights are multiplied by their roots first.
 
 Clusters are stacked with others of about the same size, smaller ones padded: a direction that a
 cluster does not have carries zeros, with V the identity, and drops out.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array, diags_array, hstack
 
 from teamlink.mixed.clusters import Clusters
 from teamlink.mixed.criterion import Criterion
@@ -104,7 +105,9 @@ def _by_rows(
     Q = model.fixed.columns(design.X)
     X = Q @ whitening.T
     e = model.response.columns(design.y[:, None], Q)[:, 0] - X @ gamma
-    H = _half(model, Lambda)
+    H, root = _half(model, Lambda), design.root_weights
+    if root is not None:
+        H, X, e = csr_array(diags_array(root) @ H), root[:, None] * X, root * e
     order = np.argsort(clusters.codes, kind="stable")
     ends = np.cumsum(np.bincount(clusters.codes, minlength=clusters.count))
     H, X, e = csr_array(H[order]), X[order], e[order]

@@ -102,6 +102,9 @@ def robust(fit: MixedFit, kind: Kind = "CR2", cluster: Cluster | None = None) ->
     directions of its random effects and its predictors first, so large ones cost no more than
     their rows. `teamlink.test` has the joint tests of several coefficients.
 
+    Rows with precision weights are multiplied by their roots first; CR2, which depends on such a
+    choice, is then that of the rows so scaled, and differs a little from clubSandwich's.
+
     Fewer than about forty groups call for CR2 with these degrees of freedom, not for CR0 or CR1.
 
     In R: ``clubSandwich::coef_test(fit, vcov = "CR2")``; with several levels it takes the top one.
