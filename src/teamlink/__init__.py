@@ -33,7 +33,7 @@ _HOME = {
     "design_effect": "mixed.design_effect",
     "diagnose": "mixed.diagnostics",
     "effects": "mixed.marginal",
-    "glmm": "mixed.generalized",
+    "glmm": "mixed.generalized.fit",
     "group_residuals": "mixed.group_residuals",
     "growth_curve": "growth.curve",
     "icc": "mixed.reliability",

@@ -7,10 +7,10 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import expit, ndtr
 
-from teamlink.mixed.binomial import Binomial
-from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.log_mean import GaussianLog, NegativeBinomial, Poisson
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.binomial import Binomial
+from teamlink.mixed.generalized.families import Family, Observed
+from teamlink.mixed.generalized.log_mean import GaussianLog, NegativeBinomial, Poisson
+from teamlink.mixed.generalized.ordinal import Cumulative
 
 N = 300
 CUTS = (-1.0, 0.3, 1.2)

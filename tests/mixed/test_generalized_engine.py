@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate
 
-from teamlink.mixed.binomial import Binomial
-from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.integrand import Gradient, Grouped, evaluate, rule
-from teamlink.mixed.joint import evaluate_jointly, joined
-from teamlink.mixed.log_mean import GaussianLog, NegativeBinomial, Poisson
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.binomial import Binomial
+from teamlink.mixed.generalized.families import Family, Observed
+from teamlink.mixed.generalized.integrand import Gradient, Grouped, evaluate, rule
+from teamlink.mixed.generalized.joint import evaluate_jointly, joined
+from teamlink.mixed.generalized.log_mean import GaussianLog, NegativeBinomial, Poisson
+from teamlink.mixed.generalized.ordinal import Cumulative
 
 N, J = 90, 11
 NOTHING = np.empty((0, 1, 1))
@@ -242,11 +242,11 @@ def test_gradient_with_several_factors(name: str, sizes: tuple[int, ...]) -> Non
 def test_sparse_and_full_products_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = SeveralFactors("logit", (2, 2, 2))
     one = problem.at(problem.offset, problem.Lambdas, problem.natural)
-    monkeypatch.setattr("teamlink.mixed.joint._FULL", 2.0)
+    monkeypatch.setattr("teamlink.mixed.generalized.joint._FULL", 2.0)
     listed = problem.at(problem.offset, problem.Lambdas, problem.natural)
     np.testing.assert_allclose(listed.value, one.value, rtol=1e-13)
     problem.rows = replace(problem.rows, products=None)
-    monkeypatch.setattr("teamlink.mixed.joint._CELLS", 40)
+    monkeypatch.setattr("teamlink.mixed.generalized.joint._CELLS", 40)
     two = problem.at(problem.offset, problem.Lambdas, problem.natural)
     np.testing.assert_allclose(two.value, one.value, rtol=1e-13)
     for first, second in zip(one.Lambda, two.Lambda, strict=True):

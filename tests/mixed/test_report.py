@@ -162,7 +162,7 @@ def test_a_group_that_alone_tells_a_coefficient_is_named() -> None:
     frame = table().assign(only=lambda d: (d["g"] == 5) * 1.0)
     ours = fit("y ~ x + only + (1 | g)", frame)
     assert flagged(ours)["influential groups: g"] == "caution"
-    assert "rests on one group alone: 5" in str(ours.report())
+    assert "cannot be estimated: 5." in str(ours.report())
 
 
 def test_unequal_spread_between_groups() -> None:
@@ -212,6 +212,7 @@ def test_several_factors_have_each_their_checks() -> None:
     for start in ("groups", "influential groups", "residual spread", "normal effects: Intercept"):
         assert sum(check.startswith(start) and check.endswith(("g", "h")) for check in checks) == 2
     assert report.status == "ok"
+    assert report.verdict.endswith("Not checked: groups a group-level coefficient.")
     assert {f.check: f.status for f in report.findings}[
         "groups a group-level coefficient"
     ] == "not checked"
@@ -238,3 +239,17 @@ def test_text_table_and_html() -> None:
     grave = report.table[report.table["status"].isin(["note", "caution", "problem"])]
     assert (grave["advice"].str.len() > 0).all()
     assert len(report.table) == len(report.findings)
+
+
+def test_random_effects_that_leave_no_residual_variance() -> None:
+    """At variances 1e20 times that of the residuals what is left of a row is rounding."""
+    frame = table(12, size=3).assign(h=np.arange(36) % 5)
+    ours = fit("y ~ x + (x | g) + (x | h)", frame)
+    structure = ours.model.structure
+    theta = structure.parameters(1e10 * np.eye(structure.q))
+    broken = replace(ours, working_theta=theta)
+    report = broken.report()
+    assert report.status == "problem"
+    assert "residual variance" in report.verdict
+    with pytest.raises(tl.FitError, match="next to no residual variance"):
+        tl.diagnose(broken)

@@ -122,3 +122,12 @@ def test_resampled_responses_have_the_variances_of_the_model():
     spread = np.einsum("ia,ab,ib->i", Z, fit.Lambda @ fit.Lambda.T, Z) + 1
     assert (rest**2).mean() == pytest.approx(fit.sigma**2 * spread.mean(), rel=0.01)
     assert abs(rest.mean()) < 0.05
+
+
+def test_a_model_without_fixed_effects_is_resampled_too():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"g": rng.integers(0, 20, 300)})
+    table["y"] = rng.normal(size=300) + rng.normal(size=20)[table["g"]]
+    found = tl.bootstrap(tl.lmm("y ~ 0 + (1 | g)", table), 40, kind="cluster", seed=1)
+    low = found.conf_int().set_index("term").loc["sd__Intercept", "conf_low"]
+    assert low > 0

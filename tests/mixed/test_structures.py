@@ -184,7 +184,7 @@ def test_with_a_residual_structure() -> None:
 def test_generalized_models_have_no_compound_symmetry() -> None:
     data = table(14)
     data["hit"] = (data["y"] > 1).astype(int)
-    with pytest.raises(tl.OptionError, match="compound symmetry goes with linear models"):
+    with pytest.raises(tl.FormulaError, match="is not offered for a generalized model"):
         tl.glmm("hit ~ x + cs(0 + f | g)", data, family="binomial")
 
 

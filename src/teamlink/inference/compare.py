@@ -209,7 +209,7 @@ def _test(
     plain = chi_square(chisq, df)
     if simulation is not None:
         return _simulated(smaller, larger, chisq, df, where, simulation)
-    edges = model.variances_added(larger.model) if isinstance(model, Bounded) else 0
+    edges = model.variances_added(larger.model) if isinstance(model, Bounded) else None
     if edges == 1:
         half = f"chi2({df - 1})/2 + chi2({df})/2"
         remarks = [
@@ -223,7 +223,7 @@ def _test(
             )
         return _Ratio(chisq, float(df), mixture(chisq, df), half, plain), remarks, []
     remarks = []
-    if edges > 1:
+    if larger.n_variances > smaller.n_variances if edges is None else edges > 1:
         remarks = [
             f"{where}: variances are zero under the null, on the edge of their range, so p is too "
             "large; simulate=n gives its own distribution."

@@ -9,7 +9,7 @@ from typing import Literal
 from teamlink.errors import BoundaryFit, OptionError, check_option
 from teamlink.fitting.fit import single_thread
 from teamlink.mixed.correlated import CorrelatedMixed
-from teamlink.mixed.generalized_result import GeneralizedFit
+from teamlink.mixed.generalized.result import GeneralizedFit
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.result import MixedFit
 

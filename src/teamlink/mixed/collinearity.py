@@ -50,8 +50,8 @@ class Collinearity:
             for name, row in self.terms.iterrows()
         )  # fmt: skip
         header = ("Term", "Columns", "VIF", "SE factor", "Tolerance")
-        largest = float(self.conditions["index"].max())
-        facts = (("Largest condition index", number(largest, 1)),)
+        largest = self.conditions["index"].max() if len(self.conditions) else np.nan
+        facts = (("Largest condition index", number(float(largest), 1)),)
         return Summary("Collinearity", facts, (SummaryTable("Terms", header, rows),), ())
 
     def __str__(self) -> str:
@@ -145,6 +145,8 @@ def _inflation(R: Array, own: list[int]) -> tuple[float, float, float, float]:
 
 
 def _conditions(X: Array, names: tuple[str, ...]) -> pd.DataFrame:
+    if not X.shape[1]:
+        return pd.DataFrame({"index": []})
     size = np.linalg.norm(X, axis=0)
     _, d, Vt = np.linalg.svd(X / size, full_matrices=False)
     phi = np.square(Vt / d[:, None])

@@ -22,8 +22,13 @@ from teamlink.mixed.covariance import RandomBasis, RandomStructure
 from teamlink.mixed.criterion import Criterion, criterion
 from teamlink.mixed.design import MixedDesign
 from teamlink.mixed.draws import simulate
-from teamlink.mixed.model import Latest, LinearMixed
-from teamlink.mixed.nesting import added_variances, why_model_not_nested, why_models_incomparable
+from teamlink.mixed.latest import Latest
+from teamlink.mixed.model import LinearMixed
+from teamlink.mixed.nesting import (
+    variances_added,
+    why_model_not_nested,
+    why_models_incomparable,
+)
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.residuals import Residuals
 from teamlink.mixed.smallsample import degrees_of_freedom
@@ -118,10 +123,6 @@ class CorrelatedMixed:
     def n_variances(self) -> int:
         """Parameters beyond the fixed effects, sigma among them."""
         return self.structure.size + self.residuals.shape.size + 1
-
-    def variances_added(self, other: Model) -> int:
-        """How many variances of the other are zero where it is this model, a case of it."""
-        return added_variances(self, other)
 
     def split(self, theta: Array) -> tuple[Array, Array]:
         """Theta of the random effects (..., k), and eta."""
@@ -408,6 +409,10 @@ class CorrelatedMixed:
     def why_not_nested_in(self, other: Model) -> str | None:
         """Why this model is no special case of the other; None where it is one."""
         return why_model_not_nested(self, other)
+
+    def variances_added(self, other: Model) -> int:
+        """How many variances of the other are zero where it is this model, a case of it."""
+        return variances_added(self, other)
 
 
 def bind_correlated(design: MixedDesign, reml: bool, df_method: str) -> CorrelatedMixed:

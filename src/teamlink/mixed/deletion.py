@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from teamlink.errors import FitError
 from teamlink.mixed.factor import Factor, lies_within
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.precision import Precision, precision
@@ -40,6 +41,9 @@ __all__ = [
     "rows_of_groups",
     "whitened",
 ]
+
+_NOTHING_LEFT = 1e-4
+"""P is positive semi-definite; a diagonal further below zero than this has no digits left."""
 
 _DETERMINES = 1e-9
 """So small a share of the information on a coefficient, left after a deletion, is none."""
@@ -97,18 +101,28 @@ def whitened(model: LinearMixed, theta: Array, beta: Array) -> Whitened:
     model : LinearMixed with one response
     theta : (k,) working parameters
     beta : (p,) generalised least squares estimates at theta
+
+    Raises
+    ------
+    FitError
+        The residual variance is nothing beside that of the random effects.
     """
     inverse = precision(model, theta)
     X = model.fixed_columns
-    # An orthonormal basis first: columns with a large mean lose digits in X'V^-1 X.
-    Q, R = np.linalg.qr(X)
-    root = np.linalg.cholesky(Q.T @ inverse.times(Q))
-    turn = np.linalg.inv(root).T
-    W = Q @ turn
+    # The engine's own root of X'V^-1 X, from cross-products: it exists wherever there is a fit.
+    root = model.evaluate(theta[None]).M_root[0, :-1, :-1]
+    back: Array = model.fixed.K @ np.linalg.inv(root).T
+    W = X @ back
     H = inverse.times(W)
     u = inverse.times((model.design.y - X @ beta)[:, None])[:, 0]
     p_diagonal = inverse.diagonal() - np.square(H).sum(axis=1)
-    return Whitened(inverse, W, H, u, p_diagonal, np.linalg.solve(R, turn))
+    if p_diagonal.min() < -_NOTHING_LEFT:
+        raise FitError(
+            "the random effects leave next to no residual variance: the rows' own part cannot be "
+            "told from rounding; leave out random effects"
+        )
+    p_diagonal = np.maximum(p_diagonal, 0.0)
+    return Whitened(inverse, W, H, u, p_diagonal, back)
 
 
 def rows_of_groups(factor: Factor) -> list[Codes]:
@@ -128,7 +142,7 @@ def groups_stand_alone(factor: Factor, factors: Sequence[Factor]) -> bool:
 def of_rows(rows: Whitened) -> Deletion:
     """Delete each of the n rows by itself."""
     p = rows.X.shape[1]
-    estimable = rows.p_diagonal > _DETERMINES * rows.precision.diagonal()
+    estimable = rows.p_diagonal > _DETERMINES * np.abs(rows.precision.diagonal())
     P = np.where(estimable, rows.p_diagonal, np.nan)
     shift = rows.H * (rows.u / P)[:, None]
     gain = np.square(rows.H).sum(axis=1) / P
@@ -176,12 +190,16 @@ def _of_set(rows: Whitened, at: Codes) -> tuple[Array, Array]:
     H, u = rows.H[at], rows.u[at]
     V = rows.precision.block(at)
     # C_(I)^-1 = I - H'(V^-1)_II^-1 H is p x p, and its eigenvalues say what is lost.
-    root = np.linalg.cholesky(V)
+    lost = np.full(p, np.nan), np.full(4, np.nan)
+    try:
+        root = np.linalg.cholesky(V)
+    except np.linalg.LinAlgError:  # variances so large that these rows say nothing by themselves
+        return lost
     h = np.linalg.solve(root, np.column_stack([H, u]))
     A = h[:, :p].T @ h[:, :p]
     w, U = np.linalg.eigh(np.eye(p) - A)
     if w.min(initial=1.0) <= _DETERMINES:
-        return np.full(p, np.nan), np.full(4, np.nan)
+        return lost
     r = h[:, :p].T @ h[:, p]
     shift = U @ ((U.T @ r) / w)
     numbers = [shift @ shift / max(p, 1), r @ shift / max(p, 1), 1 / w.prod(), (1 / w - 1).sum()]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from teamlink.fitting.fit import solve
 from teamlink.mixed.design import sole_factor
+from teamlink.typing import Mask
 
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
@@ -35,7 +36,8 @@ def deleted_variances(fit: MixedFit) -> pd.DataFrame:
     factor = sole_factor(model.design, "variances=True")
     J = factor.n_groups
     weights = np.ones((J, J)) - np.eye(J)
-    fine = model.estimable(weights)
+    everything: Mask = np.ones(J, dtype=np.bool_)
+    fine = model.estimable(weights) if model.names else everything
     names = fit.model.components(fit.working_theta[None]).terms
     values = np.full((J, len(names)), np.nan)
     converged = np.zeros(J, dtype=bool)

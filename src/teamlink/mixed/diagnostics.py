@@ -87,6 +87,8 @@ def diagnose(fit: MixedFit, variances: bool = False) -> Diagnostics:
     ------
     OptionError
         `variances` is asked for a model with several grouping factors or multiple membership.
+    FitError
+        The random effects leave next to no residual variance.
 
     Notes
     -----
@@ -152,7 +154,9 @@ def _rows(fit: MixedFit, rows: Whitened) -> pd.DataFrame:
     found = of_rows(rows)
     P = np.where(found.estimable, rows.p_diagonal, np.nan)
     fixed = np.einsum("ip,ip->i", rows.X, rows.H)
-    spread = rows.precision.variance() - np.square(rows.X).sum(axis=1)
+    whole = rows.precision.variance()
+    spread = whole - np.square(rows.X).sum(axis=1)
+    spread = np.where(spread > 1e-12 * whole, spread, np.nan)
     columns = {
         "fitted": design.y - rows.u,
         "resid": rows.u,
@@ -160,7 +164,7 @@ def _rows(fit: MixedFit, rows: Whitened) -> pd.DataFrame:
         "deletion_resid": rows.u / P,
         "marginal_fitted": expected,
         "marginal_resid": marginal,
-        "marginal_studentized": marginal / (sigma * np.sqrt(np.maximum(spread, 0.0))),
+        "marginal_studentized": marginal / (sigma * np.sqrt(spread)),
         "cholesky": _cholesky(rows.precision, marginal) / sigma,
         "leverage": 1 - rows.p_diagonal,
         "leverage_fixed": fixed,

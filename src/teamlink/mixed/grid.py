@@ -117,7 +117,8 @@ def reference(fit: MixedFit, data: Table | None) -> Reference:
     sds: dict[str, float] = {}
     levels: dict[str, tuple[Any, ...]] = {}
     unknown = []
-    for name in encoding.variables:
+    # In the order of the formula: that of the encoding is none.
+    for name in (v for v in design.formula.variables if v in encoding.variables):
         if name in encoding.categories:
             levels[name] = _ordered(encoding, name)
         elif frame is not None or name in encoding.names:

@@ -28,7 +28,7 @@ from scipy import stats
 from teamlink.errors import DesignError, OptionError
 from teamlink.fitting.fit import single_thread
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
-from teamlink.mixed.generalized_result import GeneralizedFit
+from teamlink.mixed.generalized.result import GeneralizedFit
 from teamlink.mixed.present import method_words
 from teamlink.mixed.result import MixedFit
 from teamlink.mixed.sandwich import KINDS, degrees_of_freedom, hotelling
@@ -225,7 +225,7 @@ def _wild(
     rng = np.random.default_rng(seed)
     with single_thread().limit(limits=1):
         return wild_p_value(
-            fit.independent("wild"), fit.working_theta, L, difference, method, int(n), rng, weights
+            fit.independent(method), fit.working_theta, L, difference, method, int(n), rng, weights
         )
 
 
@@ -320,8 +320,7 @@ def _joint(fit: MixedFit | GeneralizedFit, L: Array, rhs: Array) -> tuple[float,
     if r == 1:
         return float(difference[0] ** 2 / V[0, 0]), float(contrast_df(fit, L)[0]), 1.0
     if method in KINDS:
-        model = fit.independent("robust tests")
-        eta = hotelling(model, fit.working_theta[None], method, L)
+        eta = hotelling(fit.independent(method), fit.working_theta[None], method, L)
         scale = (eta - r + 1) / eta
         F = scale * difference @ np.linalg.solve(V, difference) / r
         return float(F), eta - r + 1, scale

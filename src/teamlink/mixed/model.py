@@ -37,7 +37,12 @@ from teamlink.mixed.kenward_roger import (
     kenward_roger,
     kenward_roger_crossed,
 )
-from teamlink.mixed.nesting import added_variances, why_model_not_nested, why_models_incomparable
+from teamlink.mixed.latest import Latest
+from teamlink.mixed.nesting import (
+    variances_added,
+    why_model_not_nested,
+    why_models_incomparable,
+)
 from teamlink.mixed.pin import pinned_component, place_of, reach, without_column
 from teamlink.mixed.products import VarianceProducts
 from teamlink.mixed.ranef import RandomEffects, random_effects
@@ -59,32 +64,6 @@ _SMALL = 400
 """A search over a design with fewer groups than this, of all factors, takes milliseconds."""
 
 
-@dataclass(slots=True)
-class Latest:
-    """The last point of a single search, which is asked for again once the search has ended.
-
-    Nothing depends on it but time: a point is used only for the very statistics and theta it is of.
-    """
-
-    key: tuple[int, bool, bytes] | None = None
-    roots: GroupRoots | None = None
-    point: Criterion | None = None
-    slopes: Curvature | None = None
-
-    def keep(self, roots: GroupRoots, reml: bool, theta: Array, point: Criterion) -> None:
-        """Remember a point; `roots` is held so that its identity stays its own."""
-        self.key, self.roots = (id(roots), reml, theta.tobytes()), roots
-        self.point, self.slopes = point, None
-
-    def holds(self, roots: GroupRoots, reml: bool, theta: Array) -> bool:
-        """Whether the point remembered is this one."""
-        return self.key == (id(roots), reml, theta.tobytes())
-
-    def forget(self) -> None:
-        """Give the memory back."""
-        self.key = self.roots = self.point = self.slopes = None
-
-
 @dataclass(frozen=True, slots=True)
 class LinearMixed:
     """A linear mixed model bound to the statistics of R responses.
@@ -98,8 +77,8 @@ class LinearMixed:
     reml : restricted likelihood
     df_method : "satterthwaite", "kenward-roger", "residual" or "normal"
     origin : (k,) working theta near which every optimum is expected, where one is known
-    latest : the point last evaluated
     clusters : the independent sets of rows, where they were chosen
+    latest : the point last evaluated
     """
 
     design: MixedDesign
@@ -111,8 +90,8 @@ class LinearMixed:
     reml: bool
     df_method: str
     origin: Array | None = None
-    latest: Latest = field(default_factory=Latest, repr=False, compare=False)
     clusters: Clusters | None = None
+    latest: Latest = field(default_factory=Latest, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -377,7 +356,7 @@ class LinearMixed:
 
     def variances_added(self, other: Model) -> int:
         """How many variances of the other are zero where it is this model, a case of it."""
-        return added_variances(self, other)
+        return variances_added(self, other)
 
     def simulate(
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"

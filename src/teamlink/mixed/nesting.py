@@ -12,7 +12,7 @@ from teamlink.mixed.factor import Factor, same_groups
 from teamlink.typing import Array
 
 __all__ = [
-    "added_variances",
+    "variances_added",
     "why_incomparable",
     "why_model_not_nested",
     "why_models_incomparable",
@@ -31,7 +31,7 @@ class Mixed(Protocol):
 
     @property
     def structure(self) -> RandomStructure:
-        """Which entries of Lambda are free."""
+        """The covariance of the random effects."""
         ...
 
     @property
@@ -63,7 +63,7 @@ def why_model_not_nested(one: Mixed, other: object) -> str | None:
     return why_not_nested(one.design, other.design, one.fixed_columns, other.fixed_columns)
 
 
-def added_variances(one: Mixed, other: object) -> int:
+def variances_added(one: Mixed, other: object) -> int:
     """How many variances of the other are zero where it is the one, a special case of it.
 
     One parameter for several effects more, as compound symmetry has, counts as one variance.

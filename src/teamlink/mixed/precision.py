@@ -227,4 +227,7 @@ def _component(T: csr_array, parts: tuple[tuple[Codes, Array], ...]) -> tuple[Co
 
 def _sums(values: Array, codes: Codes, J: int) -> Array:
     """(J, k) sums of values (n, k) over groups."""
-    return np.stack([np.bincount(codes, column, J) for column in values.T], axis=1)
+    sums = np.empty((J, values.shape[1]))
+    for k in range(values.shape[1]):
+        sums[:, k] = np.bincount(codes, values[:, k], J)
+    return sums

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
-from teamlink.mixed.correlated import CorrelatedMixed
 
 if TYPE_CHECKING:
     from teamlink.mixed.result import MixedFit
@@ -143,8 +142,8 @@ def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
 def _remarks(fit: MixedFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
     said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
-    clusters = None if isinstance(fit.model, CorrelatedMixed) else fit.model.clusters
-    if clusters is not None and fit.estimates.method.startswith("CR"):
+    if fit.estimates.method.startswith("CR"):
+        clusters = fit.independent("robust").resolved_clusters()
         said[0] = f"{said[0][:-1]}; {clusters.count} clusters by {clusters.name}."
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())

@@ -72,7 +72,7 @@ def estimable(model: LinearMixed, W: Array) -> Mask:
     CX = model.roots.CX
     gram = within + np.einsum("xaj,zaj->jxz", CX, CX)
     J, p, _ = gram.shape
-    weighted = (W[:, _of_group(model)] @ gram.reshape(J, p * p)).reshape(-1, p, p)
+    weighted = (W[:, _of_group(model)] @ gram.reshape(J, p * p)).reshape(len(W), p, p)
     rows = W @ np.bincount(clusters.codes, minlength=W.shape[1])
     enough: Mask = ((W > 0).sum(axis=1) > 1) & (rows > p)
     for factor in model.design.factors:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from teamlink.errors import FitError
 from teamlink.fitting.fit import single_thread
 from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.deletion import (
@@ -55,7 +56,12 @@ def row_checks(fit: MixedFit) -> list[Finding]:
         says = "rows and groups are not looked at one by one where rows have weights"
         return [Finding("rows and groups", "not checked", float("nan"), "", says)]
     with single_thread().limit(limits=1):
-        rows = whitened(fit.model, fit.working_theta, fit.estimates.values[0])
+        try:
+            rows = whitened(fit.model, fit.working_theta, fit.estimates.values[0])
+        except FitError as error:
+            says = f"{str(error).partition(':')[0].capitalize()}."
+            advice = "Leave out random effects: there are too many for these rows."
+            return [Finding("residual variance", "problem", fit.sigma, "", says, advice)]
         covariance = fit.sigma**2 * rows.back @ rows.back.T
         found = [_influence(fit, rows, f) for f in range(len(fit.ngroups))]
         found += [_spread(rows, fit.sigma, factor) for factor in fit.model.design.factors]
@@ -85,7 +91,8 @@ def _influence(fit: MixedFit, rows: Whitened, f: int) -> Finding:
     if alone:
         return Finding(
             check, "caution", float(len(alone)), "1 group",
-            f"A coefficient rests on one group alone: {_some(alone)}.",
+            f"A coefficient rests on one group alone; without it, it cannot be estimated: "
+            f"{_some(alone)}.",
             "Say so, or leave the predictor out that only this group tells.",
         )  # fmt: skip
     worst = float(moved.max(initial=0.0))

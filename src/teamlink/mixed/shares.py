@@ -60,7 +60,9 @@ def parts(nested: Sequence[Factor], U: Array) -> list[Array]:
     for factor in nested:
         codes = factor.only_codes
         size = np.bincount(codes, minlength=factor.n_groups)
-        sums = np.stack([np.bincount(codes, u, factor.n_groups) for u in rest.T], axis=1)
+        sums = np.empty((factor.n_groups, U.shape[1]))
+        for k in range(U.shape[1]):
+            sums[:, k] = np.bincount(codes, rest[:, k], factor.n_groups)
         means.append((sums / size[:, None])[codes])
     means.append(np.zeros_like(rest))
     return [lower - upper for lower, upper in pairwise(means)]

@@ -74,11 +74,13 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """One sentence; another where something was not checked."""
         named = dict.fromkeys(
             f.check for f in self.findings if _rank(f) and f.status == self.status
         )
-        return _VERDICTS[self.status].format(", ".join(named))
+        unseen = ", ".join(f.check for f in self.findings if f.status not in STATUS)
+        verdict = _VERDICTS[self.status].format(", ".join(named))
+        return f"{verdict} Not checked: {unseen}." if unseen else verdict
 
     @property
     def table(self) -> pd.DataFrame:
@@ -124,4 +126,4 @@ def _words(findings: Sequence[Finding]) -> list[str]:
 def _figure(value: float) -> str:
     if value != value:
         return ""
-    return str(int(value)) if value == int(value) and abs(value) < 1e6 else number(value, 3)
+    return f"{value:.0f}" if abs(value) < 1e6 and value == round(value) else number(value, 3)

@@ -18,12 +18,12 @@ import numpy as np
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Reach
 from teamlink.mixed.covariance import lower_factor
-from teamlink.mixed.families import Family
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.families import Family
+from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.typing import Array, Codes
 
 if TYPE_CHECKING:
-    from teamlink.mixed.generalized_model import GeneralizedMixed
+    from teamlink.mixed.generalized.model import GeneralizedMixed
 
 __all__ = ["PinnedGeneralized", "pin_generalized", "reach_generalized"]
 

@@ -13,17 +13,17 @@ import pandas as pd
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
-from teamlink.mixed.generalized_model import GeneralizedMixed
-from teamlink.mixed.generalized_parts import Effects, conditional_effects
-from teamlink.mixed.generalized_predict import (
+from teamlink.mixed.generalized.model import GeneralizedMixed
+from teamlink.mixed.generalized.ordinal import Cumulative
+from teamlink.mixed.generalized.parts import Effects, conditional_effects
+from teamlink.mixed.generalized.predict import (
     Residuals,
     Scale,
     fitted_predictor,
     predict_generalized,
     residuals,
 )
-from teamlink.mixed.generalized_present import summarize_generalized, tidy_generalized
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.present import summarize_generalized, tidy_generalized
 from teamlink.mixed.predict import Level
 from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table

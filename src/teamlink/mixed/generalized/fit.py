@@ -17,17 +17,17 @@ from teamlink.errors import (
     check_option,
 )
 from teamlink.fitting.fit import single_thread, solve
-from teamlink.mixed.binomial import Binomial
-from teamlink.mixed.families import LINKS, Family
-from teamlink.mixed.generalized_bind import bind_generalized
-from teamlink.mixed.generalized_model import GeneralizedMixed
-from teamlink.mixed.generalized_result import GeneralizedFit
-from teamlink.mixed.glm import glm_start
-from teamlink.mixed.integrand import Rule, rule
-from teamlink.mixed.log_mean import GaussianLog, NegativeBinomial, Poisson
-from teamlink.mixed.observed import GeneralizedDesign, Roles, read
-from teamlink.mixed.ordinal import Cumulative
-from teamlink.mixed.separation import separating_direction
+from teamlink.mixed.generalized.bind import bind_generalized
+from teamlink.mixed.generalized.binomial import Binomial
+from teamlink.mixed.generalized.families import LINKS, Family
+from teamlink.mixed.generalized.glm import glm_start
+from teamlink.mixed.generalized.integrand import Rule, rule
+from teamlink.mixed.generalized.log_mean import GaussianLog, NegativeBinomial, Poisson
+from teamlink.mixed.generalized.model import GeneralizedMixed
+from teamlink.mixed.generalized.observed import GeneralizedDesign, Roles, read
+from teamlink.mixed.generalized.ordinal import Cumulative
+from teamlink.mixed.generalized.result import GeneralizedFit
+from teamlink.mixed.generalized.separation import separating_direction
 from teamlink.typing import Array, Table
 
 __all__ = ["glmm"]

@@ -31,9 +31,9 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs
 
-from teamlink.mixed import blocks
-from teamlink.mixed.families import Family, Observed, Terms
-from teamlink.mixed.integrand import Gradient, Grouped
+from teamlink.mixed.generalized import blocks
+from teamlink.mixed.generalized.families import Family, Observed, Terms
+from teamlink.mixed.generalized.integrand import Gradient, Grouped
 from teamlink.typing import Array, Codes
 
 __all__ = ["Joint", "evaluate_jointly", "joined", "spread_jointly"]

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit, gammaln, log_ndtr, ndtr, xlogy
 
-from teamlink.mixed.families import FAR, NoParameters, Observed, Terms
+from teamlink.mixed.generalized.families import FAR, NoParameters, Observed, Terms
 from teamlink.typing import Array
 
 __all__ = ["Binomial"]

@@ -18,8 +18,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from teamlink.mixed.families import Family
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.families import Family
+from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.typing import Array
 
 __all__ = ["separating_direction"]

@@ -36,8 +36,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.mixed import blocks
-from teamlink.mixed.families import Family, Observed, Terms
+from teamlink.mixed.generalized import blocks
+from teamlink.mixed.generalized.families import Family, Observed, Terms
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["Gradient", "Grouped", "Modes", "Rule", "evaluate", "modes", "rule"]

@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logit, ndtri
 
-from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.integrand import Grouped
-from teamlink.mixed.log_mean import GaussianLog, NegativeBinomial
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.families import Family, Observed
+from teamlink.mixed.generalized.integrand import Grouped
+from teamlink.mixed.generalized.log_mean import GaussianLog, NegativeBinomial
+from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.typing import Array
 
 __all__ = ["given_effects", "glm_start", "moment_deviations"]

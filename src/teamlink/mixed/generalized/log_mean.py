@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from teamlink.mixed.families import FAR, NoParameters, Observed, Terms
+from teamlink.mixed.generalized.families import FAR, NoParameters, Observed, Terms
 from teamlink.typing import Array
 
 __all__ = ["GaussianLog", "NegativeBinomial", "Poisson"]

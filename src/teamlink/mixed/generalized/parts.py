@@ -10,13 +10,13 @@ import numpy as np
 
 from teamlink.fitting.components import Components
 from teamlink.fitting.model import Groups, Model
-from teamlink.mixed import blocks
-from teamlink.mixed.integrand import Grouped, modes
-from teamlink.mixed.joint import spread_jointly
+from teamlink.mixed.generalized import blocks
+from teamlink.mixed.generalized.integrand import Grouped, modes
+from teamlink.mixed.generalized.joint import spread_jointly
 from teamlink.typing import Array
 
 if TYPE_CHECKING:
-    from teamlink.mixed.generalized_model import GeneralizedMixed
+    from teamlink.mixed.generalized.model import GeneralizedMixed
 
 __all__ = [
     "Effects",

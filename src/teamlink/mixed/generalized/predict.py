@@ -10,13 +10,13 @@ import pandas as pd
 
 from teamlink.data.schema import as_frame, numbers
 from teamlink.errors import DroppedRows, OptionError, check_option
-from teamlink.mixed.generalized_parts import fixed_predictor
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.ordinal import Cumulative
+from teamlink.mixed.generalized.parts import fixed_predictor
 from teamlink.mixed.predict import Level, at_rows, factors_of
 from teamlink.typing import Array, Table
 
 if TYPE_CHECKING:
-    from teamlink.mixed.generalized_result import GeneralizedFit
+    from teamlink.mixed.generalized.result import GeneralizedFit
 
 __all__ = ["Residuals", "Scale", "fitted_predictor", "predict_generalized", "residuals"]
 

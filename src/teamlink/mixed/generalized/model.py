@@ -8,8 +8,8 @@ the columns of X are orthonormal with n times unit length, and the columns of Z 
 their block has an intercept, and scaled. For an ordinal response X has no constant and is centred;
 the thresholds take the means up. What leaves this module is in the units of the data.
 
-The gradient is exact (`teamlink.mixed.integrand`, `teamlink.mixed.joint`); the Hessian is made of
-differences of it, for which the modes are sought from those of the point itself.
+The gradient is exact (`integrand`, `joint`); the Hessian is made of differences of it, for which
+the modes are sought from those of the point itself.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from teamlink.fitting.components import Components
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.mixed.covariance import RandomBasis, RandomStructure
-from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.fixed import FixedColumns
-from teamlink.mixed.generalized_boundary import on_boundary, settle
-from teamlink.mixed.generalized_parts import components, drawn, why_incomparable, why_not_nested
-from teamlink.mixed.generalized_pin import pin_generalized, reach_generalized
-from teamlink.mixed.glm import given_effects, glm_start, moment_deviations
-from teamlink.mixed.integrand import Gradient, Grouped, Rule, evaluate
-from teamlink.mixed.joint import Joint, evaluate_jointly
-from teamlink.mixed.observed import GeneralizedDesign
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.boundary import on_boundary, settle
+from teamlink.mixed.generalized.families import Family, Observed
+from teamlink.mixed.generalized.fixed import FixedColumns
+from teamlink.mixed.generalized.glm import given_effects, glm_start, moment_deviations
+from teamlink.mixed.generalized.integrand import Gradient, Grouped, Rule, evaluate
+from teamlink.mixed.generalized.joint import Joint, evaluate_jointly
+from teamlink.mixed.generalized.observed import GeneralizedDesign
+from teamlink.mixed.generalized.ordinal import Cumulative
+from teamlink.mixed.generalized.parts import components, drawn, why_incomparable, why_not_nested
+from teamlink.mixed.generalized.pin import pin_generalized, reach_generalized
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["GeneralizedMixed", "Point"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from teamlink.errors import OptionError
 from teamlink.mixed.covariance import RandomBasis, RandomStructure, random_basis
 from teamlink.mixed.factor import Factor
-from teamlink.mixed.families import Family, Observed
-from teamlink.mixed.fixed import fixed_columns
-from teamlink.mixed.generalized_model import GeneralizedMixed
-from teamlink.mixed.integrand import Grouped, Rule
-from teamlink.mixed.joint import joined
-from teamlink.mixed.observed import GeneralizedDesign
-from teamlink.mixed.ordinal import Cumulative
+from teamlink.mixed.generalized.families import Family, Observed
+from teamlink.mixed.generalized.fixed import fixed_columns
+from teamlink.mixed.generalized.integrand import Grouped, Rule
+from teamlink.mixed.generalized.joint import joined
+from teamlink.mixed.generalized.model import GeneralizedMixed
+from teamlink.mixed.generalized.observed import GeneralizedDesign
+from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.typing import Codes
 
 __all__ = ["bind_generalized"]
@@ -29,11 +28,6 @@ def bind_generalized(
     design : GeneralizedDesign
     family, quadrature, se : as in `GeneralizedMixed`
     """
-    if any(factor.compound for factor in design.factors):
-        raise OptionError(
-            "cs(x | g): compound symmetry goes with linear models (tl.lmm); write (x | g) or "
-            "diag(x | g)"
-        )
     order = np.argsort(design.factors[0].only_codes, kind="stable")
     structures = tuple(RandomStructure.of_factors([f.blocks]) for f in design.factors)
     bases = tuple(random_basis([f], s) for f, s in zip(design.factors, structures, strict=True))

@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import expit, log_expit, log_ndtr, ndtr
 
-from teamlink.mixed.families import Observed, Terms
+from teamlink.mixed.generalized.families import Observed, Terms
 from teamlink.typing import Array, Codes
 
 __all__ = ["Cumulative"]

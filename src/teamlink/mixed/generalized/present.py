@@ -11,7 +11,7 @@ from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.mixed.present import method_words
 
 if TYPE_CHECKING:
-    from teamlink.mixed.generalized_result import GeneralizedFit
+    from teamlink.mixed.generalized.result import GeneralizedFit
 
 __all__ = ["summarize_generalized", "tidy_generalized"]
 

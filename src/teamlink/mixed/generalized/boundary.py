@@ -16,7 +16,7 @@ from teamlink.mixed.covariance import RandomStructure, lower_factor
 from teamlink.typing import Array, Codes, Mask
 
 if TYPE_CHECKING:
-    from teamlink.mixed.generalized_model import GeneralizedMixed
+    from teamlink.mixed.generalized.model import GeneralizedMixed
 
 __all__ = ["on_boundary", "settle"]
 
