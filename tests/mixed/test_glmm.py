@@ -533,10 +533,28 @@ class TestVerbs:
         wine = tl.glmm("rating ~ temp + (1 | judge)", table("wine"), family="ordinal")
         assert tl.test(wine, "temp[T.warm] = 0").df_num == 1
 
-    @pytest.mark.parametrize("verb", ["robust", "small_sample", "icc", "reliability"])
+    @pytest.mark.parametrize(
+        "verb",
+        [
+            "robust",
+            "small_sample",
+            "icc",
+            "reliability",
+            "r2",
+            "diagnose",
+            "group_residuals",
+            "variance_tests",
+        ],
+    )
     def test_what_is_for_linear_models_only_says_so(self, verb: str) -> None:
         with pytest.raises(tl.OptionError, match="generalized"):
             getattr(tl, verb)(cbpp())
+
+    def test_the_report_says_what_it_looked_at_and_what_not(self) -> None:
+        table = cbpp().report().table.set_index("check")
+        assert table.loc["convergence", "status"] == "ok"
+        assert table.loc["groups: herd", "value"] == 15
+        assert table.loc["rows and groups", "status"] == "not checked"
 
     def test_an_ordinary_fit_stays_quiet(self) -> None:
         with warnings.catch_warnings():

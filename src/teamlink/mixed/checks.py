@@ -13,6 +13,7 @@ from teamlink.mixed.shares import chain, where_it_varies
 from teamlink.mixed.trust import Finding
 
 if TYPE_CHECKING:
+    from teamlink.mixed.generalized.result import GeneralizedFit
     from teamlink.mixed.result import MixedFit
 
 __all__ = ["simple_checks"]
@@ -26,7 +27,7 @@ _DROPPED, _MANY_DROPPED = 0.05, 0.20
 _VIF, _HIGH_VIF = 5.0, 10.0
 
 
-def simple_checks(fit: MixedFit) -> list[Finding]:
+def simple_checks(fit: MixedFit | GeneralizedFit) -> list[Finding]:
     """Run all checks of this module."""
     return [
         _converged(fit),
@@ -40,7 +41,7 @@ def simple_checks(fit: MixedFit) -> list[Finding]:
     ]
 
 
-def _converged(fit: MixedFit) -> Finding:
+def _converged(fit: MixedFit | GeneralizedFit) -> Finding:
     record = fit.convergence
     if fit.converged:
         return Finding("convergence", "ok", record.decrement, "", "The optimum is an optimum.")
@@ -54,7 +55,7 @@ def _converged(fit: MixedFit) -> Finding:
     )
 
 
-def _boundary(fit: MixedFit) -> Finding:
+def _boundary(fit: MixedFit | GeneralizedFit) -> Finding:
     if not fit.boundary:
         return Finding("boundary", "ok", _NONE, "", "All variances are inside their range.")
     table = fit.varcorr
@@ -79,7 +80,7 @@ def _boundary(fit: MixedFit) -> Finding:
     )
 
 
-def _groups(fit: MixedFit) -> list[Finding]:
+def _groups(fit: MixedFit | GeneralizedFit) -> list[Finding]:
     found = []
     for name, J in fit.ngroups.items():
         check, threshold = f"groups: {name}", f"under {_FEW}"
@@ -100,7 +101,7 @@ def _groups(fit: MixedFit) -> list[Finding]:
     return found
 
 
-def _groups_per_coefficient(fit: MixedFit) -> Finding:
+def _groups_per_coefficient(fit: MixedFit | GeneralizedFit) -> Finding:
     """Groups a coefficient of a predictor that is constant within them."""
     check = "groups a group-level coefficient"
     if not fit.ngroups:
@@ -130,7 +131,7 @@ def _groups_per_coefficient(fit: MixedFit) -> Finding:
     )
 
 
-def _tests(fit: MixedFit) -> Finding:
+def _tests(fit: MixedFit | GeneralizedFit) -> Finding:
     method, J = fit.estimates.method, min(fit.ngroups.values(), default=fit.nobs)
     smallest = float(fit.estimates.df[0].min(initial=np.inf))
     words = method_words(method)
@@ -154,7 +155,7 @@ def _tests(fit: MixedFit) -> Finding:
     return Finding(check, "ok", smallest, f"under {_DF:g} df", f"{words.capitalize()}.")
 
 
-def _dropped(fit: MixedFit) -> Finding:
+def _dropped(fit: MixedFit | GeneralizedFit) -> Finding:
     check, threshold = "rows left out", f"{_DROPPED:.0%} of the rows"
     gone = sum(fit.dropped.values())
     share = gone / (gone + fit.nobs)
@@ -174,7 +175,7 @@ def _dropped(fit: MixedFit) -> Finding:
     )
 
 
-def _rank(fit: MixedFit) -> Finding:
+def _rank(fit: MixedFit | GeneralizedFit) -> Finding:
     gone = fit.aliased
     if not gone:
         return Finding("rank", "ok", 0, "1 column", "No predictor follows from the others.")
@@ -188,7 +189,7 @@ def _rank(fit: MixedFit) -> Finding:
     )
 
 
-def _collinear(fit: MixedFit) -> Finding:
+def _collinear(fit: MixedFit | GeneralizedFit) -> Finding:
     table = collinearity(fit).terms
     check, threshold = "collinearity", f"VIF {_VIF:g}"
     if not len(table):

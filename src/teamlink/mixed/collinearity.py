@@ -13,6 +13,7 @@ from teamlink.mixed.distances import gls_covariance
 from teamlink.typing import Array
 
 if TYPE_CHECKING:
+    from teamlink.mixed.generalized.result import GeneralizedFit
     from teamlink.mixed.result import MixedFit
 
 __all__ = ["Collinearity", "collinearity"]
@@ -61,12 +62,12 @@ class Collinearity:
         return self.summary()._repr_html_()
 
 
-def collinearity(fit: MixedFit) -> Collinearity:
+def collinearity(fit: MixedFit | GeneralizedFit) -> Collinearity:
     r"""Measure how much the predictors of a fit overlap.
 
     Parameters
     ----------
-    fit : MixedFit
+    fit : MixedFit or GeneralizedFit
 
     Returns
     -------
@@ -120,7 +121,7 @@ def collinearity(fit: MixedFit) -> Collinearity:
     return Collinearity(frame, _conditions(fit.model.fixed_columns, names))
 
 
-def _terms(fit: MixedFit) -> dict[str, list[int]]:
+def _terms(fit: MixedFit | GeneralizedFit) -> dict[str, list[int]]:
     """Each term of the fixed part with its estimated columns."""
     encoding = fit.model.design.fixed
     kept = {int(column): at for at, column in enumerate(fit.model.fixed.kept)}

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from teamlink.mixed.correlated import CorrelatedMixed
 from teamlink.mixed.criterion import fixed_part
+from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.typing import Array, Codes
 
 if TYPE_CHECKING:
+    from teamlink.mixed.generalized.result import GeneralizedFit
     from teamlink.mixed.result import MixedFit
 
 __all__ = ["chi_square_order", "gls_covariance", "mahalanobis", "spread_of_estimates"]
@@ -31,9 +32,9 @@ _EMPTY = 1e-9
 """A direction whose estimates have so small a share of the effects' variance does not vary."""
 
 
-def gls_covariance(fit: MixedFit) -> Array:
+def gls_covariance(fit: MixedFit | GeneralizedFit) -> Array:
     """(p, p) covariance of the fixed effects given the variances, whatever the fit's tests use."""
-    if isinstance(fit.model, CorrelatedMixed):  # its tests never adjust the covariance
+    if not isinstance(fit.model, LinearMixed):  # their tests never adjust the covariance
         plain: Array = fit.estimates.covariance[0]
         return plain
     theta = fit.working_theta[None]

@@ -13,6 +13,7 @@ import pandas as pd
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
+from teamlink.mixed.checks import simple_checks
 from teamlink.mixed.generalized.model import GeneralizedMixed
 from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.mixed.generalized.parts import Effects, conditional_effects
@@ -25,6 +26,7 @@ from teamlink.mixed.generalized.predict import (
 )
 from teamlink.mixed.generalized.present import summarize_generalized, tidy_generalized
 from teamlink.mixed.predict import Level
+from teamlink.mixed.trust import Finding, Report
 from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table
 
@@ -58,6 +60,8 @@ class GeneralizedFit(Fit):
             Always.
         """
         raise OptionError(f"{what}: not offered for a generalized mixed model")
+
+    unweighted = independent
 
     @property
     def formula(self) -> Formula:
@@ -267,6 +271,16 @@ class GeneralizedFit(Fit):
         standard deviations and correlations follow the fixed effects as ``effect = "ran_pars"``.
         """
         return tidy_generalized(self, level)
+
+    def report(self) -> Report:
+        """Say in plain words whether the fit can be trusted, and why.
+
+        Checks convergence, boundary, number of groups, groups a group-level coefficient, method of
+        tests, rows left out, rank and collinearity; single rows and groups are not looked at.
+        """
+        says = "rows and groups are not looked at one by one in a generalized model"
+        rest = Finding("rows and groups", "not checked", float("nan"), "", says)
+        return Report((*simple_checks(self), rest), str(self.formula))
 
     def summary(self, level: float = 0.95) -> Summary:
         """Text to print; rich HTML in a notebook."""
