@@ -1,0 +1,1 @@
+"""Structural equations: the engine, from the language to the fit."""
