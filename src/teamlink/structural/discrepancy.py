@@ -190,6 +190,26 @@ class CompleteData:
             parts.append(self.groups[b].n[index][:, None, None] * H)
         return _diagonal(parts)
 
+    def scores(
+        self, moments: Sequence[Moments], tangents: Sequence[Tangents], values: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Slopes (n_g, n_b) of each row's log-likelihood along the directions of its own block.
+
+        Moments and tangents are those of one replicate, `values` the rows of each group.
+        """
+        found = []
+        for g, (block, along, Y) in enumerate(zip(moments, tangents, values, strict=True)):
+            Li, _, _ = factor(block.Sigma[:1])
+            X, u = _along(Li, Tangents(along.Sigma[:1], along.mu[:1]))
+            centre = block.mu[0] if self.means else self.groups[g].mean[0]
+            W = (Y - centre) @ Li[0].T
+            n, p = X.shape[1:3]
+            products = (W[:, :, None] * W[:, None, :]).reshape(len(W), p * p)
+            trace = np.trace(X[0], axis1=1, axis2=2)
+            own = 0.5 * (products @ X[0].reshape(n, p * p).T - trace)
+            found.append(own + W @ u[0].T if self.means else own)
+        return tuple(found)
+
 
 def _along(Li: Array, tangents: Tangents) -> tuple[Array, Array]:
     """Whitened tangents: (R, n, p, p) and (R, n, p)."""

@@ -90,7 +90,8 @@ def sem(
     fixed_x : bool
         Take moments of exogenous observed variables as given.
     meanstructure : bool, optional
-        Model means too. By default where the model names an intercept, or there are groups.
+        Model means too. By default where the model names an intercept, or there are
+        groups or clusters.
     growth : bool
         Intercepts of observed variables are zero and means of factors free, as in growth curves.
     orthogonal : bool
@@ -157,9 +158,9 @@ def sem(
     """
     options = _options(cluster, group, missing, estimator, information, group_equal)
     equations = model if isinstance(model, Equations) else read_equations(model)
+    means = group is not None or cluster is not None or growth
     conventions = Conventions(
-        bool(meanstructure) or (meanstructure is None and (group is not None or growth)),
-        std_lv, fixed_x, growth, orthogonal, tuple(group_equal), tuple(group_partial),
+        means if meanstructure is None else meanstructure, std_lv, fixed_x, growth, orthogonal, tuple(group_equal), tuple(group_partial),
     )  # fmt: skip
     with single_thread().limit(limits=1):
         observations = observe(data, variable_names(equations), group, cluster, complete=True)
@@ -249,7 +250,7 @@ def _fit(model: StructuralModel, options: Options) -> StructuralFit:
     )
     if options.estimator != "ml":
         x = model.parameters(solution.theta)
-        V = robust_covariance(fit)
+        V = robust_covariance(model, solution.theta[0], options.estimator)
         fit = replace(fit, estimates=model.estimates_from(x, V[None], options.estimator))
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
