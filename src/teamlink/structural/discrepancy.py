@@ -21,98 +21,119 @@ from typing import Protocol
 import numpy as np
 
 from teamlink.moments.samples import Samples
+from teamlink.structural.implied import Moments, Tangents
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["CompleteData", "Likelihood", "Moments", "Slopes", "Tangents", "factor"]
+__all__ = ["CompleteData", "CompletePoint", "Likelihood", "Point", "factor"]
 
 
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Implied moments of one block.
-
-    Attributes
-    ----------
-    Sigma : (R, p, p)
-    mu : (R, p)
-    """
-
-    Sigma: Array
-    mu: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Tangents:
-    """Derivatives of the moments of one block in n directions.
-
-    Attributes
-    ----------
-    Sigma : (R, n, p, p)
-    mu : (R, n, p)
-    """
-
-    Sigma: Array
-    mu: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Slopes:
-    """Minus twice a log-likelihood with its derivatives in the moments of each block.
+class Point(Protocol):
+    """Minus twice a log-likelihood at given moments, with its derivatives in them.
 
     Attributes
     ----------
     value : (R,) infinite where the moments are none of a distribution
-    Sigma : per block (R, p, p), symmetric, ``dF = tr(G dSigma)``
-    mu : per block (R, p)
+    Sigma : slopes, per block (R, p, p), symmetric, ``dF = tr(G dSigma)``
+    mu : slopes, per block (R, p)
     """
 
-    value: Array
-    Sigma: tuple[Array, ...]
-    mu: tuple[Array, ...]
+    @property
+    def value(self) -> Array: ...  # noqa: D102
+
+    @property
+    def Sigma(self) -> tuple[Array, ...]: ...  # noqa: D102, N802
+
+    @property
+    def mu(self) -> tuple[Array, ...]: ...  # noqa: D102
+
+    def curvature(self, tangents: Sequence[Tangents], expected: bool = False) -> Array:
+        """Second derivatives (R, n, n) along the moments, each block moving in its own directions.
+
+        The n directions are those of all blocks one after the other. Where `expected`, they are
+        the expectation under the model: twice the information.
+        """
+        ...
 
 
 class Likelihood(Protocol):
     """Minus twice a log-likelihood as a function of implied moments."""
 
-    def slopes(self, moments: Sequence[Moments], index: Codes) -> Slopes:
-        """Value and slopes; `index` (R,) says which replicate of the data each row is of."""
+    def at(self, moments: Sequence[Moments], index: Codes) -> Point:
+        """Evaluate; `index` (R,) says which replicate of the data each row is of."""
         ...
 
-    def curvature(
-        self, moments: Sequence[Moments], tangents: Sequence[Tangents], index: Codes
-    ) -> Array:
-        """Second derivatives (R, n, n) along the moments, each block moving in its own directions.
+    def scores(
+        self, moments: Sequence[Moments], tangents: Sequence[Tangents], values: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """Slopes (n_g, n_b) of each row's log-likelihood along the directions of its own block.
 
-        The n directions are those of all blocks one after the other.
+        Moments and tangents are those of one replicate, `values` the rows of each group.
         """
         ...
 
-    def expected(
-        self, moments: Sequence[Moments], tangents: Sequence[Tangents], index: Codes
-    ) -> Array:
-        """The same, expected under the model: twice the information (R, n, n)."""
-        ...
 
-
-def factor(Sigma: Array) -> tuple[Array, Array, Mask]:
+def factor(Sigma: Array) -> tuple[Array, Array, Mask | None]:
     """Inverse Cholesky factors (R, p, p), log determinants (R,), and which exist (R,).
 
-    Where there is none the factor is that of the unit matrix.
+    Where there is none the factor is that of the unit matrix; None says that all exist.
     """
-    sound = np.ones(len(Sigma), dtype=np.bool_)
     try:
         L = np.linalg.cholesky(Sigma)
-    except np.linalg.LinAlgError:
-        finite = np.isfinite(Sigma).all(axis=(1, 2))
-        tame = np.where(finite[:, None, None], Sigma, -np.eye(Sigma.shape[1]))
-        w = np.linalg.eigvalsh(tame)
-        sound = w[:, 0] > 1e-14 * np.maximum(w[:, -1], 0.0)
-        L = np.linalg.cholesky(np.where(sound[:, None, None], Sigma, np.eye(Sigma.shape[1])))
-    diagonal = np.diagonal(L, axis1=1, axis2=2)
-    if not np.isfinite(diagonal).all():
-        sound = sound & np.isfinite(L).all(axis=(1, 2))
-        L = np.where(sound[:, None, None], L, np.eye(Sigma.shape[1]))
         diagonal = np.diagonal(L, axis1=1, axis2=2)
-    return np.linalg.inv(L), 2 * np.log(diagonal).sum(axis=1), sound
+        if np.isfinite(diagonal).all():
+            return np.linalg.inv(L), 2 * np.log(diagonal).sum(axis=1), None
+    except np.linalg.LinAlgError:
+        pass
+    finite = np.isfinite(Sigma).all(axis=(1, 2))
+    tame = np.where(finite[:, None, None], Sigma, -np.eye(Sigma.shape[1]))
+    w = np.linalg.eigvalsh(tame)
+    sound: Mask = w[:, 0] > 1e-14 * np.maximum(w[:, -1], 0.0)
+    L = np.linalg.cholesky(np.where(sound[:, None, None], Sigma, np.eye(Sigma.shape[1])))
+    logdet = 2 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
+    return np.linalg.inv(L), logdet, sound
+
+
+@dataclass(frozen=True, slots=True)
+class CompletePoint:
+    """See `Point`; also what the second derivatives need.
+
+    Attributes
+    ----------
+    n : per block (R,) rows
+    Li : per block (R, p, p) inverse Cholesky factors of Sigma
+    Omega : per block (R, p, p) whitened second moments about mu
+    e : per block (R, p) whitened means about mu, None without means
+    """
+
+    value: Array
+    Sigma: tuple[Array, ...]
+    mu: tuple[Array, ...]
+    n: tuple[Array, ...]
+    Li: tuple[Array, ...]
+    Omega: tuple[Array, ...]
+    e: tuple[Array | None, ...]
+
+    def curvature(self, tangents: Sequence[Tangents], expected: bool = False) -> Array:
+        """See `Point`."""
+        parts = []
+        for n, Li, Omega, e, along in zip(
+            self.n, self.Li, self.Omega, self.e, tangents, strict=True
+        ):
+            X, u = _along(Li, along, e is not None)
+            R, k, p, _ = X.shape
+            left = X.reshape(R, k, p * p)
+            if expected:
+                right = left
+            else:
+                right = (X @ (2 * Omega - np.eye(p))[:, None]).reshape(R, k, p * p)
+            H = left @ right.transpose(0, 2, 1)
+            if e is not None:
+                H += 2 * u @ u.transpose(0, 2, 1)
+                if not expected:
+                    cross = 2 * u @ (X @ e[:, None, :, None])[..., 0].transpose(0, 2, 1)
+                    H += cross + cross.transpose(0, 2, 1)
+            parts.append(n[:, None, None] * H)
+        return _diagonal(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,67 +149,26 @@ class CompleteData:
     groups: tuple[Samples, ...]
     means: bool
 
-    def _whitened(
-        self, g: int, moments: Moments, index: Codes
-    ) -> tuple[Array, Array, Array, Array, Mask]:
-        """Inverse factor, log determinant, whitened Omega (R, p, p) and d (R, p), soundness."""
-        group = self.groups[g]
-        Li, logdet, sound = factor(moments.Sigma)
-        Omega = Li @ group.covariance[index] @ Li.transpose(0, 2, 1)
-        if not self.means:
-            return Li, logdet, Omega, np.zeros(moments.mu.shape), sound
-        e = (Li @ (group.mean[index] - moments.mu)[:, :, None])[:, :, 0]
-        return Li, logdet, Omega + e[:, :, None] * e[:, None, :], e, sound
-
-    def slopes(self, moments: Sequence[Moments], index: Codes) -> Slopes:
+    def at(self, moments: Sequence[Moments], index: Codes) -> CompletePoint:
         """See `Likelihood`."""
-        total = np.zeros(len(index))
-        Gs, gs = [], []
-        for b, block in enumerate(moments):
-            Li, logdet, Omega, e, sound = self._whitened(b, block, index)
-            n, p = self.groups[b].n[index], Omega.shape[1]
-            trace = np.trace(Omega, axis1=1, axis2=2)
-            value = n * (p * np.log(2 * np.pi) + logdet + trace)
-            total += np.where(sound, value, np.inf)
+        value = np.zeros(len(index))
+        found: list[tuple[Array, Array, Array, Array, Array, Array | None]] = []
+        for group, block in zip(self.groups, moments, strict=True):
+            Li, logdet, sound = factor(block.Sigma)
             Lt = Li.transpose(0, 2, 1)
-            Gs.append(n[:, None, None] * (Lt @ (np.eye(p) - Omega) @ Li))
-            gs.append(-2 * n[:, None] * (Lt @ e[:, :, None])[:, :, 0])
-        return Slopes(total, tuple(Gs), tuple(gs))
-
-    def curvature(
-        self, moments: Sequence[Moments], tangents: Sequence[Tangents], index: Codes
-    ) -> Array:
-        """See `Likelihood`."""
-        parts = []
-        for b, (block, along) in enumerate(zip(moments, tangents, strict=True)):
-            Li, _, Omega, e, _ = self._whitened(b, block, index)
-            X, u = _along(Li, along)
-            R, n, p, _ = X.shape
-            weight = 2 * Omega - np.eye(p)
-            XK = (X @ weight[:, None]).reshape(R, n, p * p)
-            H = X.reshape(R, n, p * p) @ XK.transpose(0, 2, 1)
+            n, p = group.n[index], Li.shape[1]
+            Omega, e, g = Li @ group.covariance[index] @ Lt, None, np.zeros(block.mu.shape)
             if self.means:
-                Xe = X @ e[:, None, :, None]
-                cross = 2 * u @ Xe[..., 0].transpose(0, 2, 1)
-                H = H + cross + cross.transpose(0, 2, 1) + 2 * u @ u.transpose(0, 2, 1)
-            parts.append(self.groups[b].n[index][:, None, None] * H)
-        return _diagonal(parts)
-
-    def expected(
-        self, moments: Sequence[Moments], tangents: Sequence[Tangents], index: Codes
-    ) -> Array:
-        """See `Likelihood`."""
-        parts = []
-        for b, (block, along) in enumerate(zip(moments, tangents, strict=True)):
-            Li, _, _ = factor(block.Sigma)
-            X, u = _along(Li, along)
-            R, n, p, _ = X.shape
-            flat = X.reshape(R, n, p * p)
-            H = flat @ flat.transpose(0, 2, 1)
-            if self.means:
-                H = H + 2 * u @ u.transpose(0, 2, 1)
-            parts.append(self.groups[b].n[index][:, None, None] * H)
-        return _diagonal(parts)
+                e = (Li @ (group.mean[index] - block.mu)[:, :, None])[:, :, 0]
+                Omega = Omega + e[:, :, None] * e[:, None, :]
+                g = -2 * n[:, None] * (Lt @ e[:, :, None])[:, :, 0]
+            trace = np.trace(Omega, axis1=1, axis2=2)
+            own = n * (p * np.log(2 * np.pi) + logdet + trace)
+            value += own if sound is None else np.where(sound, own, np.inf)
+            G = n[:, None, None] * (Lt @ (np.eye(p) - Omega) @ Li)
+            found.append((G, g, n, Li, Omega, e))
+        G_, g_, n_, Li_, Omega_, e_ = zip(*found, strict=True)
+        return CompletePoint(value, G_, g_, n_, Li_, Omega_, e_)
 
     def scores(
         self, moments: Sequence[Moments], tangents: Sequence[Tangents], values: Sequence[Array]
@@ -200,7 +180,7 @@ class CompleteData:
         found = []
         for g, (block, along, Y) in enumerate(zip(moments, tangents, values, strict=True)):
             Li, _, _ = factor(block.Sigma[:1])
-            X, u = _along(Li, Tangents(along.Sigma[:1], along.mu[:1]))
+            X, u = _along(Li, Tangents(along.Sigma[:1], along.mu[:1]), self.means)
             centre = block.mu[0] if self.means else self.groups[g].mean[0]
             W = (Y - centre) @ Li[0].T
             n, p = X.shape[1:3]
@@ -211,10 +191,11 @@ class CompleteData:
         return tuple(found)
 
 
-def _along(Li: Array, tangents: Tangents) -> tuple[Array, Array]:
+def _along(Li: Array, tangents: Tangents, means: bool) -> tuple[Array, Array]:
     """Whitened tangents: (R, n, p, p) and (R, n, p)."""
     Lt = Li.transpose(0, 2, 1)
-    return Li[:, None] @ tangents.Sigma @ Lt[:, None], tangents.mu @ Lt
+    X = Li[:, None] @ tangents.Sigma @ Lt[:, None]
+    return X, tangents.mu @ Lt if means else tangents.mu
 
 
 def _diagonal(parts: Sequence[Array]) -> Array:

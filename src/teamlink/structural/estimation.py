@@ -14,8 +14,9 @@ from teamlink.fitting.fit import Solution, single_thread, solve
 from teamlink.fitting.optimize import Convergence
 from teamlink.moments.samples import samples
 from teamlink.structural.conventions import Conventions
-from teamlink.structural.discrepancy import CompleteData, Moments
-from teamlink.structural.identification import check_identified
+from teamlink.structural.discrepancy import CompleteData
+from teamlink.structural.implied import Moments
+from teamlink.structural.identification import check_counts, check_identified
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.observations import Observations, check_moments, observe
 from teamlink.structural.parameters import ParameterTable, parameter_table, variable_names
@@ -210,7 +211,7 @@ def bind(table: ParameterTable, observations: Observations, options: Options) ->
         exogenous_deviance(table, sample, [one.n for one in found]),
         first_points(structure, sample), options.information, observations,
     )  # fmt: skip
-    check_identified(model)
+    check_counts(model)
     return model.scaled()
 
 
@@ -235,6 +236,7 @@ def _fit(model: StructuralModel, options: Options) -> StructuralFit:
             "the likelihood cannot be evaluated at any starting point; give starts, as in "
             "start(0.5)*x, or rescale the columns"
         )
+    check_identified(model, model.parameters(solution.theta)[0])
     estimates = model.estimates(solution.theta)
     fit = StructuralFit(
         model=model,

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtrc, chndtr
 
-from teamlink.structural.discrepancy import Moments
+from teamlink.structural.implied import Moments
 from teamlink.structural.robust import Scaling
 from teamlink.typing import Array
 

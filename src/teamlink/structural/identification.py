@@ -12,7 +12,7 @@ from teamlink.typing import Array
 if TYPE_CHECKING:
     from teamlink.structural.model import StructuralModel
 
-__all__ = ["check_identified", "degrees_of_freedom", "undetermined"]
+__all__ = ["check_counts", "check_identified", "degrees_of_freedom", "undetermined"]
 
 _FLAT = 1e-9
 """Share of the largest eigenvalue of the scaled information below which a direction is flat."""
@@ -57,10 +57,8 @@ def undetermined(model: StructuralModel, x: Array) -> list[str]:
     return [name for name, yes in zip(model.structure.names, named, strict=True) if yes]
 
 
-def check_identified(model: StructuralModel) -> None:
-    """Refuse a model with more parameters than moments, or with parameters that nothing determines.
-
-    A generic point near the start is looked at, so that paths that are zero there do not count.
+def check_counts(model: StructuralModel) -> None:
+    """Refuse a model with more parameters than there are moments.
 
     Raises
     ------
@@ -68,32 +66,34 @@ def check_identified(model: StructuralModel) -> None:
     """
     df = degrees_of_freedom(model)
     if df < 0:
-        raise DesignError(
-            [
-                Fault(
-                    f"{model.coordinates.k} parameters for {model.coordinates.k + df} moments of "
-                    "the data", "the model", "fix or equate some of them",
-                )
-            ]
-        )  # fmt: skip
+        k = model.coordinates.k
+        what = f"{k} parameters for {k + df} moments of the data"
+        raise DesignError([Fault(what, "the model", "fix or equate some of them")])
+
+
+def check_identified(model: StructuralModel, x: Array) -> None:
+    """Refuse a model with parameters that nothing determines.
+
+    Where the information is singular at x (q,), points near by are looked at too, so that paths
+    that are zero there do not count.
+
+    Raises
+    ------
+    DesignError
+    """
+    found = set(undetermined(model, x))
     rng = np.random.default_rng(1)
-    found: set[str] | None = None
     for _ in range(3):
-        x = model.first[1, 0] * np.exp(0.2 * rng.standard_normal(model.structure.q))
-        x = x + 0.1 * np.where(x == 0, rng.standard_normal(model.structure.q), 0.0) * _unit(model)
-        names = set(undetermined(model, _constrained(model, x)))
-        found = names if found is None else found & names
         if not found:
             return
-    order = [name for name in model.structure.names if found and name in found]
-    raise DesignError(
-        [
-            Fault(
-                f"it is not identified: {', '.join(order)} can change together without any change "
-                "of the implied moments", "the model", "fix one of them, or add indicators",
-            )
-        ]
-    )  # fmt: skip
+        near = x * np.exp(0.2 * rng.standard_normal(len(x)))
+        near = near + 0.1 * np.where(x == 0, rng.standard_normal(len(x)), 0.0) * _unit(model)
+        found &= set(undetermined(model, _constrained(model, near)))
+    if not found:
+        return
+    named = ", ".join(name for name in model.structure.names if name in found)
+    what = f"it is not identified: {named} can change together and leave the implied moments alike"
+    raise DesignError([Fault(what, "the model", "fix one of them, or add indicators")])
 
 
 def _constrained(model: StructuralModel, x: Array) -> Array:

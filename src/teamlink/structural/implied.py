@@ -28,8 +28,12 @@ import numpy as np
 from teamlink.typing import Array, Codes
 
 __all__ = [
+    "Adjoints",
     "Block",
+    "Moments",
     "State",
+    "Tangents",
+    "adjoints",
     "gradient",
     "implied",
     "second_order",
@@ -105,6 +109,34 @@ class State:
     mu: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Implied moments of one block.
+
+    Attributes
+    ----------
+    Sigma : (R, p, p)
+    mu : (R, p)
+    """
+
+    Sigma: Array
+    mu: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Tangents:
+    """Derivatives of the moments of one block in n directions.
+
+    Attributes
+    ----------
+    Sigma : (R, n, p, p)
+    mu : (R, n, p)
+    """
+
+    Sigma: Array
+    mu: Array
+
+
 def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
     """Implied moments.
 
@@ -152,34 +184,50 @@ def _inverse(M: Array) -> Array:
         return found
 
 
-def gradient(block: Block, state: State, G: Array, g: Array) -> Array:
-    """Slopes of a discrepancy in the slots of a block, given those in its moments.
+@dataclass(frozen=True, slots=True)
+class Adjoints:
+    """Slopes of a discrepancy in moments, carried back to all variables of a block.
+
+    Attributes
+    ----------
+    U, P : (R, v, v)
+    h : (R, v)
+    """
+
+    U: Array
+    P: Array
+    h: Array
+
+
+def adjoints(block: Block, state: State, G: Array, g: Array) -> Adjoints:
+    """Carry slopes back.
 
     Parameters
     ----------
     block, state : at which
     G : (R, p, p) slopes in Sigma, symmetric
     g : (R, p) slopes in mu
+    """
+    Eo = state.E[:, : block.p, :]
+    Et = Eo.transpose(0, 2, 1)
+    EG = Et @ G
+    return Adjoints(EG @ Eo, EG @ state.C[:, : block.p, :], (Et @ g[:, :, None])[:, :, 0])
+
+
+def gradient(block: Block, state: State, back: Adjoints) -> Array:
+    """Slopes of a discrepancy in the slots of a block.
 
     Returns
     -------
     (R, n) : in the order of `Block.of`
     """
-    U, P, h = _adjoints(block, state, G, g)
-    a = 2 * P[:, block.a_row, block.a_col] + h[:, block.a_row] * state.mean[:, block.a_col]
-    s = U[:, block.s_row, block.s_col] * np.where(block.s_row == block.s_col, 1.0, 2.0)
+    h = back.h
+    a = 2 * back.P[:, block.a_row, block.a_col] + h[:, block.a_row] * state.mean[:, block.a_col]
+    s = back.U[:, block.s_row, block.s_col] * np.where(block.s_row == block.s_col, 1.0, 2.0)
     return np.concatenate([a, s, h[:, block.m_row]], axis=1)
 
 
-def _adjoints(block: Block, state: State, G: Array, g: Array) -> tuple[Array, Array, Array]:
-    """U (R, v, v), P (R, v, v), h (R, v)."""
-    Eo = state.E[:, : block.p, :]
-    EG = Eo.transpose(0, 2, 1) @ G
-    h = (Eo.transpose(0, 2, 1) @ g[:, :, None])[:, :, 0]
-    return EG @ Eo, EG @ state.C[:, : block.p, :], h
-
-
-def tangents(block: Block, state: State) -> tuple[Array, Array]:
+def tangents(block: Block, state: State) -> Tangents:
     """Derivatives of Sigma (R, n, p, p) and mu (R, n, p) in the slots of a block."""
     p = block.p
     Eo = state.E[:, :p, :].transpose(0, 2, 1)
@@ -198,10 +246,12 @@ def tangents(block: Block, state: State) -> tuple[Array, Array]:
         ],
         axis=1,
     )
-    return np.concatenate([Sigma, np.zeros((R, nm, p, p))], axis=1), mu
+    if nm:
+        Sigma = np.concatenate([Sigma, np.zeros((R, nm, p, p))], axis=1)
+    return Tangents(Sigma, mu)
 
 
-def second_order(block: Block, state: State, G: Array, g: Array) -> Array:
+def second_order(block: Block, state: State, back: Adjoints) -> Array:
     """``tr(G d2Sigma) + g' d2mu`` for every pair of slots of a block.
 
     The part of a Hessian that is due to the curvature of the moments themselves.
@@ -210,12 +260,13 @@ def second_order(block: Block, state: State, G: Array, g: Array) -> Array:
     -------
     (R, n, n) : in the order of `Block.of`
     """
-    U, P, h = _adjoints(block, state, G, g)
+    U, P, h = back.U, back.P, back.h
     E, C, mean = state.E, state.C, state.mean
     i, j = block.a_row[:, None], block.a_col[:, None]
     k, l = block.a_row[None, :], block.a_col[None, :]  # noqa: E741
     paths = 2 * (P[:, k, j] * E[:, l, i] + P[:, i, l] * E[:, j, k] + U[:, k, i] * C[:, j, l])
-    paths += h[:, k] * E[:, l, i] * mean[:, j] + h[:, i] * E[:, j, k] * mean[:, l]
+    if len(block.m_row):
+        paths += h[:, k] * E[:, l, i] * mean[:, j] + h[:, i] * E[:, j, k] * mean[:, l]
     k, l = block.s_row[None, :], block.s_col[None, :]  # noqa: E741
     weight = np.where(block.s_row == block.s_col, 1.0, 2.0)
     mixed = weight * (E[:, j, k] * U[:, l, i] + E[:, j, l] * U[:, k, i])

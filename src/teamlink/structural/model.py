@@ -22,8 +22,16 @@ from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Model
 from teamlink.structural.constraints import Coordinates, ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
-from teamlink.structural.discrepancy import Likelihood, Moments, Tangents
-from teamlink.structural.implied import State, gradient, implied, second_order, tangents
+from teamlink.structural.discrepancy import Likelihood
+from teamlink.structural.implied import (
+    Moments,
+    State,
+    adjoints,
+    gradient,
+    implied,
+    second_order,
+    tangents,
+)
 from teamlink.structural.structure import Structure
 from teamlink.typing import Array, Codes, Mask
 
@@ -95,7 +103,7 @@ class StructuralModel:
         index = np.arange(len(theta)) if index is None else index
         x, first, second = self.coordinates.forward(theta, index)
         with np.errstate(all="ignore"):
-            value, slope, curvature = self._derivatives(x, index)
+            value, slope, curvature = self.derivatives(x, index)
         K = self.coordinates.K
         g = slope @ K
         H = K.T @ curvature @ K
@@ -104,40 +112,40 @@ class StructuralModel:
         H[:, k, k] += g * second
         return Derivatives(value, g * first, H)
 
-    def _derivatives(self, x: Array, index: Codes) -> tuple[Array, Array, Array]:
-        """Deviance (A,), gradient (A, q) and Hessian (A, q, q) in the parameters."""
+    def derivatives(self, x: Array, index: Codes) -> tuple[Array, Array, Array]:
+        """Deviance (A,), gradient (A, q) and Hessian (A, q, q) in the parameters x (A, q)."""
         blocks = self.structure.blocks
         states = self.states(x, index)
-        moments = [Moments(state.Sigma, state.mu) for state in states]
-        slopes = self.likelihood.slopes(moments, index)
-        along = [Tangents(*tangents(b, s)) for b, s in zip(blocks, states, strict=True)]
-        slope = np.concatenate(
-            [
-                gradient(block, state, G, g)
-                for block, state, G, g in zip(
-                    blocks, states, slopes.Sigma, slopes.mu, strict=True
-                )
-            ],
-            axis=1,
-        )
-        H = self.likelihood.curvature(moments, along, index)
-        at = 0
-        for block, state, G, g in zip(blocks, states, slopes.Sigma, slopes.mu, strict=True):
+        point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
+        H = point.curvature([tangents(b, s) for b, s in zip(blocks, states, strict=True)])
+        slope, at = [], 0
+        for block, state, G, g in zip(blocks, states, point.Sigma, point.mu, strict=True):
+            back = adjoints(block, state, G, g)
+            slope.append(gradient(block, state, back))
             n = len(block.of)
-            H[:, at : at + n, at : at + n] += second_order(block, state, G, g)
+            H[:, at : at + n, at : at + n] += second_order(block, state, back)
             at += n
-        slope, H = _gathered(self.structure, slope), _gathered_twice(self.structure, H)
-        return slopes.value - self.offset[index], slope, H
+        value = point.value - self.offset[index]
+        return value, self._gathered(np.concatenate(slope, axis=1)), self._gathered_twice(H)
+
+    def _gathered(self, slots: Array) -> Array:
+        """Slopes in slots (R, n) as slopes in parameters (R, q)."""
+        found: Array = slots @ self.structure.selection
+        return found
+
+    def _gathered_twice(self, slots: Array) -> Array:
+        """A Hessian in slots (R, n, n) as one in parameters (R, q, q)."""
+        found: Array = self.structure.selection.T @ slots @ self.structure.selection
+        return found
 
     def hessian(self, x: Array, index: Codes, kind: str) -> Array:
         """Second derivatives of the deviance (A, q, q): "observed", or "expected" by the model."""
         if kind == "observed":
-            return self._derivatives(x, index)[2]
+            return self.derivatives(x, index)[2]
         states = self.states(x, index)
-        moments = [Moments(state.Sigma, state.mu) for state in states]
-        blocks = self.structure.blocks
-        along = [Tangents(*tangents(b, s)) for b, s in zip(blocks, states, strict=True)]
-        return _gathered_twice(self.structure, self.likelihood.expected(moments, along, index))
+        point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
+        along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
+        return self._gathered_twice(point.curvature(along, expected=True))
 
     def on_boundary(self, theta: Array) -> Mask:
         """Which points (A,) have a parameter on a bound."""
@@ -223,18 +231,6 @@ class StructuralModel:
         scale = np.where(np.isfinite(diagonal) & (diagonal > 1e-12), diagonal, 1.0) ** -0.5
         structure = replace(self.structure, coordinates=self.coordinates.scaled(scale))
         return replace(self, structure=structure)
-
-
-def _gathered(structure: Structure, slots: Array) -> Array:
-    """Slopes in slots (R, n) as slopes in parameters (R, q)."""
-    found: Array = slots @ structure.selection
-    return found
-
-
-def _gathered_twice(structure: Structure, slots: Array) -> Array:
-    """A Hessian in slots (R, n, n) as one in parameters (R, q, q)."""
-    found: Array = structure.selection.T @ slots @ structure.selection
-    return found
 
 
 def inverse_information(H: Array, held: Mask) -> Array:

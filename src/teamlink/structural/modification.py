@@ -72,7 +72,7 @@ def modification_indices(model: StructuralModel, x: Array) -> pd.DataFrame:
 def _score_tests(model: StructuralModel, x: Array, K: Array) -> tuple[Array, Array]:
     """Indices and expected changes of the parameters beyond the first len(K)."""
     q, index = len(K), np.zeros(1, dtype=np.intp)
-    _, slope, _ = model._derivatives(x[None], index)
+    _, slope, _ = model.derivatives(x[None], index)
     information = model.hessian(x[None], index, "expected")[0] / 2
     u = -slope[0] / 2
     own = K.T @ information[:q, :q] @ K

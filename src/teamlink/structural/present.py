@@ -27,8 +27,8 @@ _METHODS = {
 }
 
 
-def _labels(fit: StructuralFit) -> pd.DataFrame:
-    """Rows of the table, then definitions in the order of the text."""
+def _labels(fit: StructuralFit) -> dict[str, object]:
+    """Columns that say what each row is: rows of the table, then definitions in the order of the text."""
     rows = [
         (row.lhs, row.op, row.rhs, row.level, row.group, row.label) for row in fit.table.rows
     ]
@@ -36,10 +36,11 @@ def _labels(fit: StructuralFit) -> pd.DataFrame:
         (d.name, ":=", show(d.expression), 0, 0, d.name)
         for d in ordered_definitions(fit.table)
     ]
-    frame = pd.DataFrame(rows, columns=["lhs", "op", "rhs", "level", "group", "label"])
+    names = ("lhs", "op", "rhs", "level", "group", "label")
+    columns: dict[str, object] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     if fit.options.group is not None:
-        frame["group_label"] = ["" if not g else fit.table.groups[g - 1] for g in frame["group"]]
-    return frame
+        columns["group_label"] = [fit.table.groups[row[4] - 1] if row[4] else "" for row in rows]
+    return columns
 
 
 def _values(fit: StructuralFit) -> tuple[Array, Array]:
@@ -52,14 +53,17 @@ def _values(fit: StructuralFit) -> tuple[Array, Array]:
     return values, np.concatenate([se, own[q:]])
 
 
-def _with_tests(frame: pd.DataFrame, name: str, est: Array, se: Array, level: float) -> pd.DataFrame:
+def _with_tests(
+    columns: dict[str, object], name: str, est: Array, se: Array, level: float
+) -> dict[str, object]:
+    """Columns with those of estimates, standard errors, tests and intervals."""
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.where(se > 0, est / se, np.nan)
     half = ndtri(0.5 + level / 2) * se
-    return frame.assign(
-        **{name: est}, se=se, z=z, pvalue=2 * ndtr(-np.abs(z)), ci_lower=est - half,
-        ci_upper=est + half,
-    )  # fmt: skip
+    return columns | {
+        name: est, "se": se, "z": z, "pvalue": 2 * ndtr(-np.abs(z)), "ci_lower": est - half,
+        "ci_upper": est + half,
+    }  # fmt: skip
 
 
 def parameter_frame(fit: StructuralFit, level: float = 0.95) -> pd.DataFrame:
@@ -67,10 +71,10 @@ def parameter_frame(fit: StructuralFit, level: float = 0.95) -> pd.DataFrame:
     if not 0 < level < 1:
         raise OptionError(f"level={level!r}: a confidence level lies between 0 and 1")
     est, se = _values(fit)
-    frame = _with_tests(_labels(fit), "est", est, se, level)
+    columns = _with_tests(_labels(fit), "est", est, se, level)
     for kind in ("lv", "all"):
-        frame[f"std_{kind}"] = standardized(fit.model, fit.x, kind)[0]
-    return frame
+        columns[f"std_{kind}"] = standardized(fit.model, fit.x, kind)[0]
+    return pd.DataFrame(columns)
 
 
 def standardized_frame(fit: StructuralFit, kind: Literal["all", "lv"]) -> pd.DataFrame:
@@ -83,8 +87,7 @@ def standardized_frame(fit: StructuralFit, kind: Literal["all", "lv"]) -> pd.Dat
     size = np.abs(slopes).max(axis=1, initial=0.0) * np.sqrt(np.nan_to_num(np.diag(V)).max(initial=0))
     se = np.sqrt(np.maximum(variance, 0.0))
     se = np.where(se < 1e-9 * np.maximum(size, 1.0), 0.0, se)
-    frame = _with_tests(_labels(fit), "est_std", values, se, 0.95)
-    return frame
+    return pd.DataFrame(_with_tests(_labels(fit), "est_std", values, se, 0.95))
 
 
 def tidy(fit: StructuralFit, level: float) -> pd.DataFrame:

@@ -16,7 +16,8 @@ from teamlink.errors import check_option
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.structural.difference import Difference, scaled_difference
-from teamlink.structural.discrepancy import CompleteData, Moments
+from teamlink.structural.discrepancy import CompleteData
+from teamlink.structural.implied import Moments
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, srmr
 from teamlink.structural.implied import State
 from teamlink.structural.model import StructuralModel

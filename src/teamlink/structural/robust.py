@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from teamlink.errors import OptionError
-from teamlink.structural.discrepancy import CompleteData, Moments, Tangents, factor
-from teamlink.structural.implied import tangents
+from teamlink.structural.discrepancy import CompleteData, factor
+from teamlink.structural.implied import Moments, Tangents, tangents
 from teamlink.structural.model import StructuralModel, inverse_information
 from teamlink.structural.references import References, fixed_exogenous
 from teamlink.typing import Array, Codes, Mask
@@ -59,9 +59,7 @@ def _at(model: StructuralModel, x: Array) -> tuple[list[Moments], list[Tangents]
     """Moments and tangents of every block at x (q,)."""
     states = model.states(x[None], np.zeros(1, dtype=np.intp))
     moments = [Moments(state.Sigma, state.mu) for state in states]
-    along = [
-        Tangents(*tangents(b, s)) for b, s in zip(model.structure.blocks, states, strict=True)
-    ]
+    along = [tangents(b, s) for b, s in zip(model.structure.blocks, states, strict=True)]
     return moments, along
 
 

@@ -2,7 +2,7 @@
 
 Loadings come from the FABIN3 estimator, coefficients among observed variables from least squares.
 Given all paths the implied moments are linear in variances, covariances and intercepts, which
-generalised least squares then gives in one step. Two plainer points serve where that one is none.
+generalised least squares then gives in one step. A plainer point serves where that one is none.
 
 References
 ----------
@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from teamlink.structural.discrepancy import Moments, factor
-from teamlink.structural.implied import Block, implied, tangents
+from teamlink.structural.discrepancy import factor
+from teamlink.structural.implied import Block, Moments, implied, tangents
 from teamlink.structural.structure import Structure
 from teamlink.typing import Array, Mask
 
@@ -35,9 +35,8 @@ def first_points(structure: Structure, sample: Sequence[Moments]) -> Array:
     sample : moments of each block in the data, R replicates; the first one's serve all
     """
     own = [Moments(one.Sigma[:1], one.mu[:1]) for one in sample]
-    informed = _rough(structure, own, instruments=True)
+    informed = _rough(structure, own)
     points = [_by_least_squares(structure, own, informed), informed]
-    points.append(_rough(structure, own, instruments=False))
     said = _said(structure)
     found = np.array([np.where(np.isfinite(said), said, point) for point in points])
     R = len(sample[0].Sigma)
@@ -53,12 +52,12 @@ def _said(structure: Structure) -> Array:
     return said
 
 
-def _rough(structure: Structure, sample: Sequence[Moments], instruments: bool) -> Array:
+def _rough(structure: Structure, sample: Sequence[Moments]) -> Array:
     """A point (q,) made variable by variable."""
     x = np.full(structure.q, np.nan)
     for block, own in zip(structure.blocks, sample, strict=True):
         S, mean = own.Sigma[0], own.mu[0]
-        paths, loadings = _paths(block, S, instruments)
+        paths, loadings = _paths(block, S)
         found_a = paths[block.a_row, block.a_col]
         variances = _variances(block, S, loadings)
         found_s = variances[block.s_row, block.s_col]
@@ -78,7 +77,7 @@ def _measured(block: Block, f: int) -> tuple[list[int], Mask]:
     return [int(i) for i in np.flatnonzero(loads)], free
 
 
-def _paths(block: Block, S: Array, instruments: bool) -> tuple[Array, Array]:
+def _paths(block: Block, S: Array) -> tuple[Array, Array]:
     """All paths (v, v), and variances (v,) of the factors that go with them."""
     v, p = len(block.variables), block.p
     A = block.A.copy()
@@ -93,7 +92,7 @@ def _paths(block: Block, S: Array, instruments: bool) -> tuple[Array, Array]:
             continue
         fixed = [i for i in indicators if not free[i, f]]
         marker = fixed[0] if fixed else indicators[0]
-        relative = _relative(S, indicators, marker, instruments)
+        relative = _relative(S, indicators, marker)
         part = _common(S, indicators, marker, relative)
         unit = block.A[marker, f] if fixed else np.sqrt(part)
         psi[f] = part / unit**2
@@ -114,11 +113,11 @@ def _paths(block: Block, S: Array, instruments: bool) -> tuple[Array, Array]:
     return A, psi
 
 
-def _relative(S: Array, indicators: list[int], marker: int, instruments: bool) -> dict[int, float]:
+def _relative(S: Array, indicators: list[int], marker: int) -> dict[int, float]:
     """Loadings relative to that of the marker."""
     sd = np.sqrt(np.maximum(np.diag(S), 1e-300))
     plain = {i: float(np.sign(S[i, marker] or 1.0) * sd[i] / sd[marker]) for i in indicators}
-    if not instruments or len(indicators) < 3:
+    if len(indicators) < 3:
         return plain
     found = {marker: 1.0}
     for i in indicators:
@@ -167,15 +166,15 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
     left, right = [], []
     for block, own in zip(structure.blocks, sample, strict=True):
         Li, _, sound = factor(own.Sigma)
-        if not sound[0]:
+        if sound is not None:
             return x
         state = implied(block, zero[None], own.Sigma, own.mu)
         if not np.isfinite(state.Sigma).all():
             return x
-        Sigma, mu = tangents(block, state)
+        ways = tangents(block, state)
         L = Li[0]
-        white = np.sqrt(0.5) * (L @ Sigma[0] @ L.T).reshape(len(block.of), -1)
-        rows = np.concatenate([white, mu[0] @ L.T], axis=1).T
+        white = np.sqrt(0.5) * (L @ ways.Sigma[0] @ L.T).reshape(len(block.of), -1)
+        rows = np.concatenate([white, ways.mu[0] @ L.T], axis=1).T
         lifted = np.zeros((len(rows), structure.q))
         np.add.at(lifted.T, block.of, rows.T)
         left.append(lifted)
