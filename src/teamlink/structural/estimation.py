@@ -49,6 +49,18 @@ class Options:
     estimator: Estimator
     information: Information
 
+    @property
+    def robust(self) -> Literal["mlr", "mlm"] | None:
+        """Which robust statistics are asked; clusters ask for those of "mlr"."""
+        if self.estimator == "ml":
+            return "mlr" if self.cluster is not None else None
+        return self.estimator
+
+    @property
+    def test_information(self) -> str:
+        """The information in the scaling factor; lavaan takes another one for "ml"."""
+        return "along" if self.estimator == "ml" else self.information
+
 
 def sem(
     model: str | Equations,
@@ -85,7 +97,7 @@ def sem(
     estimator : {"ml", "mlr", "mlm"}
         Maximum likelihood with normal-theory standard errors and test; with sandwich standard
         errors and Yuan and Bentler's test; or with Satorra and Bentler's standard errors and test.
-        With `cluster` the default is "mlr", as nothing else is valid then.
+        With `cluster` "ml" too has sandwich standard errors and a scaled test.
     std_lv : bool
         Fix the variances of factors at one and free all loadings.
     fixed_x : bool
@@ -180,11 +192,9 @@ def _options(
         check_option("group_equal", name, _EQUAL)
     if isinstance(group_equal, str):
         raise OptionError(f"group_equal={group_equal!r}: give a list, as [{group_equal!r}]")
-    if cluster is not None:
-        if estimator == "mlm":
-            raise OptionError("estimator='mlm' takes rows as independent; use 'mlr' with clusters")
-        estimator = "mlr"
-    default = "observed" if estimator == "mlr" else "expected"
+    if cluster is not None and estimator == "mlm":
+        raise OptionError("estimator='mlm' takes rows as independent; use 'mlr' with clusters")
+    default = "observed" if estimator == "mlr" or cluster is not None else "expected"
     return Options(cluster, group, estimator, information or default)  # type: ignore[arg-type]
 
 
@@ -250,10 +260,10 @@ def _fit(model: StructuralModel, options: Options) -> StructuralFit:
         label=_label(model),
         options=options,
     )
-    if options.estimator != "ml":
+    if options.robust is not None:
         x = model.parameters(solution.theta)
-        V = robust_covariance(model, solution.theta[0], options.estimator)
-        fit = replace(fit, estimates=model.estimates_from(x, V[None], options.estimator))
+        V = robust_covariance(model, solution.theta[0], options.robust)
+        fit = replace(fit, estimates=model.estimates_from(x, V[None], options.robust))
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
     return fit

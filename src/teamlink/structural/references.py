@@ -1,7 +1,8 @@
 """The two models that a fit is judged against: the saturated one, and that of independence.
 
 Exogenous variables that are fixed have the moments of the sample in both, and count in neither.
-The model of independence has the variances (and means) of all other variables and no covariances.
+The model of independence has the variances (and means) of all other variables and no covariances;
+exogenous variables covary in it, whether fixed or not, as in lavaan.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from teamlink.structural.identification import degrees_of_freedom
 from teamlink.structural.model import StructuralModel
 from teamlink.typing import Array, Mask
 
-__all__ = ["References", "complete_references", "fixed_exogenous"]
+__all__ = ["References", "complete_references", "exogenous", "fixed_exogenous"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,18 @@ class References:
     baseline: tuple[Moments, ...]
 
 
+def exogenous(model: StructuralModel) -> tuple[Mask, ...]:
+    """Per block which observed variables (p,) are exogenous."""
+    return tuple(
+        np.array([name in roles.exogenous for name in roles.observed], dtype=np.bool_)
+        for roles in model.structure.table.roles
+    )
+
+
 def fixed_exogenous(model: StructuralModel) -> tuple[Mask, ...]:
     """Per block which observed variables (p,) are exogenous with moments of the sample."""
-    table = model.structure.table
-    return tuple(
-        np.array(
-            [table.conventions.fixed_x and name in roles.exogenous for name in roles.observed],
-            dtype=np.bool_,
-        )
-        for roles in table.roles
-    )
+    fixed = model.structure.table.conventions.fixed_x
+    return tuple(own & fixed for own in exogenous(model))
 
 
 def complete_references(model: StructuralModel, sizes: Sequence[float]) -> References:
@@ -64,7 +67,7 @@ def complete_references(model: StructuralModel, sizes: Sequence[float]) -> Refer
     saturated = independence = 0.0
     more = 0
     baseline = []
-    for own, x, n in zip(model.sample, fixed_exogenous(model), sizes, strict=True):
+    for own, x, n in zip(model.sample, exogenous(model), sizes, strict=True):
         S = own.Sigma[:1]
         p = S.shape[1]
         B = independent(S, x)
