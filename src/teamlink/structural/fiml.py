@@ -23,7 +23,14 @@ from teamlink.moments.covariances import PatternMoments, Patterns
 from teamlink.structural.inverses import observed_inverses
 from teamlink.typing import Array, Mask
 
-__all__ = ["NormalCurvature", "NormalPoint", "normal_curvature", "normal_point", "row_scores"]
+__all__ = [
+    "NormalCurvature",
+    "NormalPoint",
+    "normal_curvature",
+    "normal_point",
+    "pair_form",
+    "row_scores",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +147,15 @@ def _pairs(A: Array, B: Array) -> Array:
     R, P, p, _ = A.shape
     product = A.reshape(R, P, p * p).swapaxes(1, 2) @ B.reshape(R, P, p * p)
     return product.reshape(R, p, p, p, p).transpose(0, 1, 4, 2, 3)
+
+
+def pair_form(A: Array, B: Array, D: Array) -> Array:
+    """Sum over P of tr(A_P D_k B_P D_l), for A, B (R, P, p, p) and D (R, K, p, p): (R, K, K)."""
+    R, K, p, _ = D.shape
+    flat = D.reshape(R, K, p * p)
+    tensor = _pairs(A, B).reshape(len(A), p * p, p * p)
+    form: Array = flat @ tensor.swapaxes(-1, -2) @ flat.swapaxes(-1, -2)
+    return form
 
 
 def row_scores(

@@ -74,7 +74,7 @@ class LevelMoments:
         total: Array = np.zeros((R, K))
         for gradient, way in zip(self.arrays, ways.arrays, strict=True):
             if gradient[0].size:
-                flat = way.reshape(R, K, -1)
+                flat = way.reshape(R, K, gradient[0].size)
                 total += (flat @ gradient.reshape(len(gradient), -1, 1))[..., 0]
         return total
 

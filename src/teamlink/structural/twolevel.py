@@ -236,8 +236,9 @@ def two_level_hessian(
 
 def _gram(left: Array, right: Array) -> Array:
     """Inner products (R, K, K) of directions (R, K, ...)."""
-    R, K = left.shape[:2]
-    return left.reshape(R, K, -1) @ right.reshape(R, K, -1).swapaxes(-1, -2)
+    size = int(np.prod(left.shape[2:]))
+    flat = right.reshape(*right.shape[:2], size)
+    return left.reshape(*left.shape[:2], size) @ flat.swapaxes(-1, -2)
 
 
 def _covariance_part(
