@@ -100,6 +100,30 @@ class ClusterCells:
         sums[..., upper[1], upper[0]] = packed
         return sums
 
+    def select(self, z: Codes, y: Codes) -> ClusterCells:
+        """The cells of some variables: `z` indexes the cluster's, `y` the rows'."""
+        p = len(self.shift)
+        number = np.zeros((p, p), dtype=np.intp)
+        upper = np.triu_indices(p)
+        number[upper] = number[upper[1], upper[0]] = np.arange(len(upper[0]))
+        own = np.where(self.observed[:, y], 0.0, np.nan)
+        patterns = find_patterns(own)
+        code = patterns.codes[self.pattern]
+        seen = np.flatnonzero(code >= 0)
+        J = len(self.z)
+        key, cell = np.unique(code[seen] * J + self.cluster[seen], return_inverse=True)
+        adds = csr_array((np.ones(len(seen)), (cell, seen)), shape=(len(key), len(code)))
+        a = self.gram.shape[1]
+        low = np.triu_indices(len(y))
+        return ClusterCells(
+            patterns.observed, key // J, key % J,
+            np.searchsorted(key // J, np.arange(len(patterns.observed) + 1)),
+            (adds @ self.gram.reshape(len(code), -1)).reshape(-1, a, a),
+            (adds @ self.cross[:, :, y].reshape(len(code), -1)).reshape(-1, a, len(y)),
+            adds @ self.second[:, number[y[low[0]], y[low[1]]]],
+            self.shift[y], self.z[:, z], find_patterns(self.z[:, z]), self.weights,
+        )  # fmt: skip
+
     def part(self, clusters: Codes) -> ClusterCells:
         """The cells of some of the clusters, which are numbered anew in the order given."""
         number = np.full(len(self.z), -1, dtype=np.intp)
@@ -134,9 +158,7 @@ def cluster_cells(
     """
     patterns = find_patterns(y)
     seen = np.flatnonzero(patterns.codes >= 0)
-    key, cell = np.unique(
-        patterns.codes[seen] * n_clusters + codes[seen], return_inverse=True
-    )
+    key, cell = np.unique(patterns.codes[seen] * n_clusters + codes[seen], return_inverse=True)
     shift = np.array([column[~np.isnan(column)].mean() if len(column) else 0.0 for column in y.T])
     about = np.nan_to_num(y[seen] - shift)
     d = np.ones((len(seen), 1)) if x is None else np.column_stack([np.ones(len(seen)), x[seen]])

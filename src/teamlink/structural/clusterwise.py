@@ -38,7 +38,7 @@ from teamlink.structural.levels import (
 )
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["ClusterwisePoint", "clusterwise_hessian", "clusterwise_point"]
+__all__ = ["ClusterwisePoint", "cluster_parts", "clusterwise_hessian", "clusterwise_point"]
 
 _BLOCK = 4_000_000
 """Numbers that a Hessian holds at a time."""
@@ -252,18 +252,14 @@ def _with_gradient(cells: ClusterCells, point: ClusterwisePoint) -> ClusterwiseP
     w = (point.n[..., None, None] * W - W @ point.Q @ W).sum(axis=1)
     rest = point.L[:, None] @ point.M - point.N.swapaxes(-1, -2)
     slopes = 2 * (W @ rest).sum(axis=1)[..., p:]
-    gradient = LevelMoments(
-        mu, mu_z + point.z.mu, symmetric(w), b, bz, zz + point.z.Sigma, slopes
-    )
+    gradient = LevelMoments(mu, mu_z + point.z.mu, symmetric(w), b, bz, zz + point.z.Sigma, slopes)
     return ClusterwisePoint(
         point.deviance, gradient, point.given, point.z, W, point.L, point.n, point.A, point.V,
         point.Ki, point.eta, point.e, point.dz, point.M, point.N, point.Q,
     )  # fmt: skip
 
 
-def clusterwise_hessian(
-    cells: ClusterCells, point: ClusterwisePoint, ways: LevelMoments
-) -> Array:
+def clusterwise_hessian(cells: ClusterCells, point: ClusterwisePoint, ways: LevelMoments) -> Array:
     """The second derivative of the deviance along directions in the moments.
 
     Parameters
@@ -356,3 +352,41 @@ def _cluster_part(
     mixed = mixed + alpha.reshape(R, K, J * m) @ onto.swapaxes(-1, -2)
     total += mixed + mixed.swapaxes(-1, -2)
     return total - pair_form(np.broadcast_to(w, U.shape) * U, U, dT)
+
+
+def cluster_parts(cells: ClusterCells, point: ClusterwisePoint, ways: LevelMoments) -> Array:
+    """Derivatives (J, K) of each cluster's deviance given z, along directions; one replicate.
+
+    Parameters
+    ----------
+    cells : those of `point`, one weighting
+    point : ClusterwisePoint
+    ways : LevelMoments (1, K)
+    """
+    dc, dB, dT = directions(point.given, ways)
+    W, L, D = point.W[0], point.L[0], ways.Sigma_w[0][:, None]
+    dW = -W @ D @ W
+    dL = np.zeros((len(D), 1, *L.shape))
+    dL[:, 0, :, len(cells.shift) :] = ways.slopes[0]
+    dWL = dW @ L + W @ dL
+    half = dL.swapaxes(-1, -2) @ W @ L
+    dLWL = L.T @ dW @ L + half + half.swapaxes(-1, -2)
+    code = cells.z_patterns.codes
+    eta, e, V = point.eta[0], point.e[0], point.V[0]
+    second = V + eta[:, :, None] * eta[:, None, :]
+    U = point.A[0] - point.A[0] @ V @ point.A[0] - e[:, :, None] * e[:, None, :]
+    moved = np.einsum("jab,kjab->jk", second, _to_clusters(cells, dLWL))
+    moved -= 2 * np.einsum("ja,kja->jk", eta, _effects_sums(cells, dWL))
+    moved -= 2 * np.einsum("ja,jka->jk", e, dc[0][code])
+    moved -= 2 * np.einsum("ja,jkab,jb->jk", e, dB[0][code], point.dz[0])
+    moved += np.einsum("jab,jkab->jk", U, dT[0][code])
+    # log|Sigma_P| and y'Wy of every cell, by pattern
+    log_det = np.einsum("pab,kab->pk", W, ways.Sigma_w[0])
+    p = len(cells.shift)
+    upper = np.triu_indices(p)
+    packed = dW[..., upper[0], upper[1]] * np.where(upper[0] == upper[1], 1.0, 2.0)
+    each = cells.gram[:, :1, 0] * log_det[cells.pattern]
+    for k in range(len(cells.observed)):
+        here = slice(cells.starts[k], cells.starts[k + 1])
+        each[here] += cells.second[here] @ packed[:, k].T
+    return moved + _adds(cells) @ each

@@ -62,9 +62,7 @@ class Coordinates:
     def moments(self) -> LevelMoments:
         """The moments (R,)."""
         joint = self.between @ self.between.swapaxes(-1, -2)
-        return self._split(
-            self.mu, self.mu_z, self.within @ self.within.swapaxes(-1, -2), joint
-        )
+        return self._split(self.mu, self.mu_z, self.within @ self.within.swapaxes(-1, -2), joint)
 
     def _split(self, mu: Array, mu_z: Array, w: Array, joint: Array) -> LevelMoments:
         """The moments, or directions, from the covariance within and the joint one between."""

@@ -20,6 +20,7 @@ from teamlink.typing import Array, Codes, Mask
 __all__ = [
     "Outset",
     "cells_outset",
+    "location",
     "normal_outset",
     "safe_root",
     "sizes_outset",
@@ -123,6 +124,12 @@ def cells_outset(cells: ClusterCells, both: Mask, z: tuple[Array, Array] | None)
         np.broadcast_to(z[0], (R, q)), w[:, order[:, None], order], joint,
         mean.mean(axis=0)[order], scale[order], z[0].mean(axis=0), _deviations(z[1]),
     )  # fmt: skip
+
+
+def location(stats: SizeMoments) -> tuple[Array, Array]:
+    """Mean and standard deviation (q + p,) of (z, y), over all replicates."""
+    mean, cov = _totals(stats)
+    return mean.mean(axis=0), _deviations(cov)
 
 
 def normal_outset(moments: PatternMoments) -> tuple[Array, Array, Array, Array]:

@@ -193,9 +193,7 @@ def _first(given: Conditional) -> Conditional:
     return Conditional(given.X[:, :1], given.B[:, :1], given.T[:, :1], given.valid)
 
 
-def two_level_hessian(
-    point: TwoLevelPoint, ways: LevelMoments, expected: bool = False
-) -> Array:
+def two_level_hessian(point: TwoLevelPoint, ways: LevelMoments, expected: bool = False) -> Array:
     """The second derivative of the deviance along directions in the moments.
 
     Parameters
