@@ -60,7 +60,7 @@ class ClusterCells:
     @property
     def slopes(self) -> int:
         """Number of predictors with random slopes, r."""
-        return self.gram.shape[1] - 1
+        return int(self.gram.shape[1]) - 1
 
     def take(self, index: Codes) -> ClusterCells:
         """Those of some of the replicates, `index` integer (r,)."""

@@ -183,7 +183,7 @@ def _posterior(A: Array, T: Array, patterns: Array) -> tuple[Array, Array, Mask]
     """K^-1 and log|K| of K = I + T A, (R, J, m, m) each, and where they are not valid (R,)."""
     m = A.shape[-1]
     K = np.eye(m) + T @ A
-    bad: Mask = ~np.isfinite(K).all(axis=(1, 2, 3))
+    bad = ~np.isfinite(K.sum(axis=(1, 2, 3)))
     K = np.where(bad[:, None, None, None], np.eye(m), K)
     least = np.linalg.eigvalsh(np.where(bad[:, None, None, None], 0.0, patterns))
     size = np.abs(least).max(axis=(1, 2), initial=0.0)
@@ -194,7 +194,9 @@ def _posterior(A: Array, T: Array, patterns: Array) -> tuple[Array, Array, Mask]
         inner = np.eye(m) + root.swapaxes(-1, -2) @ T[i] @ root
         bad[i] |= bool(np.linalg.eigvalsh(symmetric(inner)).min(initial=1.0) <= 0)
     K = np.where(bad[:, None, None, None], np.eye(m), K)
-    return np.linalg.inv(K), np.linalg.slogdet(K)[1], bad
+    inverse = np.asarray(np.linalg.inv(K), dtype=np.float64)
+    log_det: Array = np.linalg.slogdet(K)[1]
+    return inverse, log_det, bad
 
 
 def _expectations(cells: ClusterCells, V: Array, eta: Array) -> tuple[Array, Array]:
@@ -221,7 +223,7 @@ def _expectations(cells: ClusterCells, V: Array, eta: Array) -> tuple[Array, Arr
 
 def _given_z(cells: ClusterCells, point: ClusterwisePoint) -> tuple[Array, Array, Array]:
     """Gradients in c, B and T summed over the clusters of each pattern of z."""
-    R, J, m = point.eta.shape
+    R, _, m = point.eta.shape
     Q, q = point.given.B.shape[1], point.dz.shape[-1]
     U = point.A - point.A @ point.V @ point.A
     S = U - point.e[..., :, None] * point.e[..., None, :]
@@ -313,7 +315,8 @@ def _pattern_part(point: ClusterwisePoint, D: Array, dW: Array, dL: Array) -> Ar
     mixed = (dW @ rest[:, None]).sum(axis=2).reshape(R, K, -1)
     flat = dL.reshape(R, K, -1).swapaxes(-1, -2)
     cross = 2 * mixed @ flat
-    return total + 2 * turned @ flat + cross + cross.swapaxes(-1, -2)
+    total += 2 * turned @ flat + cross + cross.swapaxes(-1, -2)
+    return total
 
 
 def _cluster_part(
@@ -389,4 +392,6 @@ def cluster_parts(cells: ClusterCells, point: ClusterwisePoint, ways: LevelMomen
     for k in range(len(cells.observed)):
         here = slice(cells.starts[k], cells.starts[k + 1])
         each[here] += cells.second[here] @ packed[:, k].T
-    return moved + _adds(cells) @ each
+    moved += _adds(cells) @ each
+    parts: Array = moved
+    return parts

@@ -39,7 +39,7 @@ class NormalPoint:
 
     Attributes
     ----------
-    deviance : (R,) minus twice the log-likelihood; infinite where a Sigma_P is not positive definite
+    deviance : (R,) minus twice the log-likelihood; infinite where Sigma is not positive definite
     mu, Sigma : (R, p), (R, p, p) the gradient; Sigma's is symmetric, d deviance = sum(G * dSigma)
     n : (R, P) rows of each pattern
     W : (R, P, p, p) inverses of the observed parts
@@ -82,8 +82,7 @@ class NormalCurvature:
         left = D @ self.pairs.reshape(len(self.pairs), p * p, p * p).swapaxes(-1, -2)
         cross = dmu @ self.cross.reshape(len(self.cross), p, p * p) @ D.swapaxes(-1, -2)
         total: Array = left @ D.swapaxes(-1, -2) + cross + cross.swapaxes(-1, -2)
-        total = total + dmu @ self.means @ dmu.swapaxes(-1, -2)
-        return total
+        return total + dmu @ self.means @ dmu.swapaxes(-1, -2)
 
 
 def normal_point(moments: PatternMoments, mu: Array, Sigma: Array) -> NormalPoint:

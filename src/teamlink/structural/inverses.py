@@ -50,12 +50,12 @@ def observed_inverses(Sigma: Array, observed: Mask) -> Inverses:
     inverse = np.linalg.inv(L)
     W = np.where(both, inverse.swapaxes(-1, -2) @ inverse, 0.0)
     log_det = 2 * np.log(np.diagonal(L, axis1=-2, axis2=-1)).sum(axis=-1)
-    return Inverses(W, log_det, ~failed.any(axis=1))
+    return Inverses(W, log_det, ~np.asarray(failed.any(axis=1)))
 
 
 def roots(M: Array) -> tuple[Array, Mask]:
     """Cholesky roots of (..., p, p), and which have none (...); those get the identity."""
-    whole = np.isfinite(M).all(axis=(-1, -2))
+    whole = np.isfinite(M.sum(axis=(-1, -2)))
     safe = np.where(whole[..., None, None], M, np.eye(M.shape[-1]))
     try:
         return np.linalg.cholesky(safe), ~whole

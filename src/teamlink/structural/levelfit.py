@@ -221,7 +221,7 @@ def _summed(parts: list[tuple[Codes, Codes, Saturated]], R: int, p: int, q: int)
     for z, y, part in parts:
         places = ((y,), (z,), (y, y), (y, y), (y, z), (z, z))
         for whole, piece, place in zip(moments.arrays, part.moments.arrays, places, strict=False):
-            whole[(slice(None), *np.ix_(*place))] = piece
+            whole[np.ix_(np.arange(R), *place)] = piece
     found = [part for _, _, part in parts]
     return replace(
         found[0],
@@ -237,7 +237,8 @@ def _summed(parts: list[tuple[Codes, Codes, Saturated]], R: int, p: int, q: int)
 def _correlations(Sigma: Array) -> Array:
     variance = np.diagonal(Sigma, axis1=-2, axis2=-1)
     scale = np.sqrt(np.where(variance > 0, variance, np.nan))
-    return Sigma / (scale[..., :, None] * scale[..., None, :])
+    found: Array = Sigma / (scale[..., :, None] * scale[..., None, :])
+    return found
 
 
 def _joint(moments: LevelMoments, both: Mask) -> Array:

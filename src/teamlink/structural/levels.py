@@ -69,7 +69,7 @@ class LevelMoments:
         )
 
     def along(self, ways: LevelMoments) -> Array:
-        """This gradient (R,) along directions (R, K): the derivatives (R, K)."""
+        """Derivatives (R, K) along directions (R, K), where these moments (R,) are a gradient."""
         R, K = ways.mu.shape[:2]
         total: Array = np.zeros((R, K))
         for gradient, way in zip(self.arrays, ways.arrays, strict=True):

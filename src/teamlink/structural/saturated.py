@@ -1,10 +1,10 @@
 r"""Saturated models: the best that any model of means and covariances can do.
 
 One level: all means and covariances. Two levels: all means, Sigma_w, and the covariance of the
-cluster's variables with the effects of those that vary at both levels. The search runs over Cholesky
-roots, in standardised variables, by a trust-region Newton method on the exact Hessian, so it ends at
-an optimum and not where progress became slow. It is the optimum over positive semi-definite
-matrices; where the covariance between clusters is singular there, it says so.
+cluster's variables with the effects of those that vary at both levels. The search runs over
+Cholesky roots, in standardised variables, by a trust-region Newton method on the exact Hessian, so
+it ends at an optimum and not where progress became slow. It is the optimum over positive
+semi-definite matrices; where the covariance between clusters is singular there, it says so.
 
 Variables that vary only within clusters, and the cluster's own, have their moments at the sample's
 values wherever they are complete: given those, the likelihood of the rest factors off.

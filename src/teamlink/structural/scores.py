@@ -58,7 +58,8 @@ def cluster_scores(
     turned = gr @ M
     effects = turned @ dc.T + np.einsum("ja,kab,jb->jk", turned, dB, dz)
     moved -= 2 * n[:, None] * effects
-    return -moved / 2 + _own(clusters.z, moments, ways)
+    scores: Array = _own(clusters.z, moments, ways) - moved / 2
+    return scores
 
 
 def clusterwise_scores(

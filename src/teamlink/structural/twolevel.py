@@ -216,7 +216,6 @@ def two_level_hessian(point: TwoLevelPoint, ways: LevelMoments, expected: bool =
     M, Mt = point.M[:, None], point.M.swapaxes(-1, -2)[:, None]
     Dw, DT = M @ ways.Sigma_w @ Mt, M @ dT @ Mt
     effects = M @ np.concatenate([dc[..., None], dB], axis=-1)
-    R, K, p, _ = Dw.shape
     left_w, left_T = _covariance_part(point, Dw, DT, expected)
     hessian = _gram(left_w, Dw) + _gram(left_T, DT) + _effects_part(point, effects, expected)
     z = normal_curvature(point.z, expected).second(ways.mu_z, ways.Sigma_zz)
@@ -288,7 +287,7 @@ def _effects_part(point: TwoLevelPoint, effects: Array, expected: bool) -> Array
 
 def _zz(point: TwoLevelPoint) -> Array:
     """Sigma_zz, from its inverse."""
-    return np.linalg.inv(point.given.X[:, 0])
+    return np.asarray(np.linalg.inv(point.given.X[:, 0]), dtype=np.float64)
 
 
 def _cross(point: TwoLevelPoint, D: Array, power: int) -> Array:
