@@ -88,8 +88,8 @@ def clusterwise_point(cells: ClusterCells, moments: LevelMoments) -> Clusterwise
 
     Parameters
     ----------
-    cells : ClusterCells
-    moments : LevelMoments (R,), of as many replicates as cells has weightings, or either of one
+    cells : ClusterCells of R weightings, or of one that serves every point
+    moments : LevelMoments (R,)
 
     Returns
     -------
@@ -154,7 +154,8 @@ def _to_clusters(cells: ClusterCells, patterns: Array) -> Array:
     for a, rows in _predictors(cells, m):
         for b, columns in _predictors(cells, m):
             block = first[..., rows, columns]
-            summed = cells.by_cluster(cells.gram[:, a, b]) @ block.reshape(P, -1)
+            flat = block.reshape(P, int(np.prod(block.shape[1:])))
+            summed = cells.by_cluster(cells.gram[:, a, b]) @ flat
             total[..., rows, columns] = summed.reshape(-1, *block.shape[1:])
     return np.moveaxis(total, 0, -3)
 
@@ -169,7 +170,7 @@ def _effects_sums(cells: ClusterCells, WL: Array) -> Array:
         for a, run in _predictors(cells, m):
             each[here, :, run] = (cells.cross[here, a] @ flat[:, k, :, run]).swapaxes(0, 1)
     adds = _adds(cells)
-    summed = (adds @ each.reshape(len(each), -1)).reshape(len(cells.z), *lead, m)
+    summed = (adds @ each.reshape(len(each), len(flat) * m)).reshape(len(cells.z), *lead, m)
     return np.moveaxis(summed, 0, -2)
 
 
