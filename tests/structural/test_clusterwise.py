@@ -70,9 +70,7 @@ class TestDerivatives:
 def test_an_indefinite_covariance_that_a_cluster_cannot_bear_is_refused():
     # Two negative variances leave the determinant positive: the sign alone would not tell.
     data, like = made(1, 2, 0, largest=9), moments(2, 2, 0)
-    bad = type(like)(
-        like.mu, like.mu_z, np.eye(2)[None], -0.9 * np.eye(2)[None], *like.arrays[4:]
-    )
+    bad = type(like)(like.mu, like.mu_z, np.eye(2)[None], -0.9 * np.eye(2)[None], *like.arrays[4:])
     assert deviance(data, bad) == np.inf
     assert clusterwise_point(data.cells(), bad).deviance[0] == np.inf
 

@@ -97,7 +97,9 @@ def test_lowered_variance_between_clusters_is_indefinite():
 @pytest.mark.parametrize("which", ["Sigma_w", "Sigma_b", "Sigma_zz"])
 def test_outside_the_space_of_moments_the_deviance_is_infinite(which):
     data, like = made(1), moments(2)
-    bad = replace(like, **{which: getattr(like, which) - 100 * np.eye(getattr(like, which)[0].shape[0])})
+    bad = replace(
+        like, **{which: getattr(like, which) - 100 * np.eye(getattr(like, which)[0].shape[0])}
+    )
     assert deviance(data, bad) == np.inf
     assert two_level_point(data.sizes(), bad).deviance[0] == np.inf
 
@@ -141,7 +143,9 @@ class TestInvariance:
         )  # fmt: skip
         plain = two_level_point(once, like).deviance
         assert two_level_point(twice, like).deviance == pytest.approx(2 * plain, rel=1e-12)
-        assert two_level_point(written.sizes(), like).deviance == pytest.approx(2 * plain, rel=1e-12)
+        assert two_level_point(written.sizes(), like).deviance == pytest.approx(
+            2 * plain, rel=1e-12
+        )
 
     @given(st.integers(0, 10_000))
     def test_cluster_weights_are_repeated_clusters(self, seed):

@@ -70,9 +70,11 @@ class ClusterCells:
         """The same cells with clusters counting as weights (R, J) say."""
         return replace(self, weights=weights)
 
-    def cluster_variables(self) -> PatternMoments:
-        """The moments of z by its patterns."""
-        return moments_by_pattern(self.z, self.z_patterns, self.weights)
+    def cluster_variables(self, z: Codes | None = None) -> PatternMoments:
+        """The moments of z, or of those that an index `z` names, by their patterns."""
+        if z is None:
+            return moments_by_pattern(self.z, self.z_patterns, self.weights)
+        return moments_by_pattern(self.z[:, z], find_patterns(self.z[:, z]), self.weights)
 
     def by_cluster(self, values: Array) -> csr_array:
         """The sparse matrix (J, P) with a value (C,) for each cell."""
@@ -118,8 +120,8 @@ class ClusterCells:
         return ClusterCells(
             patterns.observed, key // J, key % J,
             np.searchsorted(key // J, np.arange(len(patterns.observed) + 1)),
-            (adds @ self.gram.reshape(len(code), -1)).reshape(-1, a, a),
-            (adds @ self.cross[:, :, y].reshape(len(code), -1)).reshape(-1, a, len(y)),
+            (adds @ self.gram.reshape(len(code), a * a)).reshape(len(key), a, a),
+            (adds @ self.cross[:, :, y].reshape(len(code), a * len(y))).reshape(len(key), a, len(y)),
             adds @ self.second[:, number[y[low[0]], y[low[1]]]],
             self.shift[y], self.z[:, z], find_patterns(self.z[:, z]), self.weights,
         )  # fmt: skip
@@ -167,16 +169,16 @@ def cluster_cells(
     adds = csr_array((np.ones(len(seen)), order, ends), shape=(len(key), len(seen)))
     a, p = d.shape[1], y.shape[1]
     upper = np.triu_indices(p)
-    gram = adds @ (d[:, :, None] * d[:, None, :]).reshape(-1, a * a)
-    cross = adds @ (d[:, :, None] * about[:, None, :]).reshape(-1, a * p)
+    gram = adds @ (d[:, :, None] * d[:, None, :]).reshape(len(seen), a * a)
+    cross = adds @ (d[:, :, None] * about[:, None, :]).reshape(len(seen), a * p)
     pattern = key // n_clusters
     return ClusterCells(
         patterns.observed,
         pattern,
         key % n_clusters,
         np.searchsorted(pattern, np.arange(len(patterns.observed) + 1)),
-        gram.reshape(-1, a, a),
-        cross.reshape(-1, a, p),
+        gram.reshape(len(key), a, a),
+        cross.reshape(len(key), a, p),
         adds @ (about[:, upper[0]] * about[:, upper[1]]),
         shift,
         z,

@@ -156,7 +156,7 @@ def _to_clusters(cells: ClusterCells, patterns: Array) -> Array:
             block = first[..., rows, columns]
             flat = block.reshape(P, int(np.prod(block.shape[1:])))
             summed = cells.by_cluster(cells.gram[:, a, b]) @ flat
-            total[..., rows, columns] = summed.reshape(-1, *block.shape[1:])
+            total[..., rows, columns] = summed.reshape(len(cells.z), *block.shape[1:])
     return np.moveaxis(total, 0, -3)
 
 

@@ -177,6 +177,9 @@ def baseline_clusterwise(cells: ClusterCells, both: Mask, kept_y: Mask, kept_z: 
     """
     parts = []
     for z, y in _blocks(kept_y, kept_z):
+        if not len(y):
+            parts.append((z, y, _clusters_alone(cells.cluster_variables(z))))
+            continue
         picked = cells.select(z, y)
         complete = _complete(picked)
         found = (
@@ -186,6 +189,19 @@ def baseline_clusterwise(cells: ClusterCells, both: Mask, kept_y: Mask, kept_z: 
         )
         parts.append((z, y, found))
     return _summed(parts, len(cells.weights), len(both), cells.z.shape[1])
+
+
+def _clusters_alone(moments: PatternMoments) -> Saturated:
+    """A saturated model of variables of the clusters only."""
+    own = saturated_normal(moments)
+    R, q = own.mu.shape
+    implied = LevelMoments.without_slopes(
+        np.zeros((R, 0)), own.mu, np.zeros((R, 0, 0)), np.zeros((R, 0, 0)), np.zeros((R, 0, q)),
+        own.Sigma,
+    )  # fmt: skip
+    return Saturated(
+        own.deviance, implied, own.gradient, own.converged, np.zeros(R, dtype=bool), own.iterations
+    )
 
 
 def _complete(cells: ClusterCells) -> SizeMoments | None:

@@ -67,8 +67,7 @@ def sizes_outset(stats: SizeMoments, both: Mask) -> Outset:
     mean, cov = _totals(picked)
     J, N = picked.clusters, picked.rows
     w = picked.within / np.maximum(N - J, 1)[:, None, None]
-    # The larger variance of what varies only within keeps the matrix positive definite.
-    w[:, :only, :only] = cov[:, q : q + only, q : q + only]
+    w = _with_marginal(safe_product(w), cov[:, q : q + only, q : q + only])
     share = picked.count / J[:, None]
     centre = (share[..., None] * picked.mean).sum(axis=1)
     joint = (share[..., None, None] * _about(picked.cov, picked.mean, centre)).sum(axis=1)
@@ -111,8 +110,8 @@ def cells_outset(cells: ClusterCells, both: Mask, z: tuple[Array, Array] | None)
     correlation = total / np.outer(scale, scale)
     w_scale = np.sqrt(within)[:, :, None] * np.sqrt(within)[:, None, :]
     w = safe_product(correlation * w_scale)
-    keep = np.flatnonzero(~both & complete)
-    w[:, keep[:, None], keep] = total[:, keep[:, None], keep]
+    keep = order[:held]
+    w = _with_marginal(w[:, order[:, None], order], total[:, keep[:, None], keep])
     b_scale = np.sqrt(np.maximum(between, _FLOOR * scale**2))
     b = safe_product(correlation * b_scale[:, :, None] * b_scale[:, None, :])
     joint = np.zeros((R, q + len(both) - only, q + len(both) - only))
@@ -121,7 +120,7 @@ def cells_outset(cells: ClusterCells, both: Mask, z: tuple[Array, Array] | None)
     joint[:, q:, q:] = b[:, last[:, None], last]
     return Outset(
         order, np.arange(q), held, held_z, mean[:, order],
-        np.broadcast_to(z[0], (R, q)), w[:, order[:, None], order], joint,
+        np.broadcast_to(z[0], (R, q)), w, joint,
         mean.mean(axis=0)[order], scale[order], z[0].mean(axis=0), _deviations(z[1]),
     )  # fmt: skip
 
@@ -153,16 +152,33 @@ def safe_root(M: Array) -> Array:
     L, failed = roots(M)
     if not failed.any():
         return L
-    values, vectors = np.linalg.eigh(M)
-    floor = _FLOOR * np.diagonal(M, axis1=-2, axis2=-1).mean(axis=-1)[:, None]
-    raised = (vectors * np.maximum(values, floor)[:, None]) @ vectors.swapaxes(-1, -2)
-    return np.where(failed[:, None, None], roots(symmetric(raised))[0], L)
+    variance = np.diagonal(M, axis1=-2, axis2=-1)
+    scale = np.sqrt(np.where(variance > 0, variance, 1.0))
+    unit = scale[..., :, None] * scale[..., None, :]
+    values, vectors = np.linalg.eigh(M / unit)
+    raised = (vectors * np.maximum(values, _FLOOR)[:, None]) @ vectors.swapaxes(-1, -2)
+    return np.where(failed[:, None, None], roots(symmetric(raised) * unit)[0], L)
 
 
 def safe_product(M: Array) -> Array:
     """The same matrices, positive definite."""
     L = safe_root(M)
     return L @ L.swapaxes(-1, -2)
+
+
+def _with_marginal(w: Array, own: Array) -> Array:
+    """Matrices w in which the first variables have covariance `own`, regressions on them kept."""
+    h = own.shape[-1]
+    if not h:
+        return w
+    slopes = np.linalg.solve(w[:, :h, :h], w[:, :h, h:]).swapaxes(-1, -2)
+    rest = w[:, h:, h:] - slopes @ w[:, :h, h:]
+    found = w.copy()
+    found[:, :h, :h] = own
+    found[:, h:, :h] = slopes @ own
+    found[:, :h, h:] = found[:, h:, :h].swapaxes(-1, -2)
+    found[:, h:, h:] = symmetric(rest + slopes @ own @ slopes.swapaxes(-1, -2))
+    return found
 
 
 def _deviations(cov: Array) -> Array:
