@@ -1,4 +1,4 @@
-"""The likelihood by its definition: one normal density a cluster, nothing factored, nothing summed."""
+"""The likelihood by its definition: one normal density a cluster, and nothing summed."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from teamlink.moments.covariances import find_patterns, moments_by_pattern
 from teamlink.structural.fiml import normal_curvature, normal_point, row_scores
 from teamlink.structural.levelfit import baseline_normal
 from teamlink.structural.saturated import saturated_normal
+
 from .dense import definite, slope
 
 

@@ -13,6 +13,7 @@ from teamlink.moments.clusters import moments_by_size
 from teamlink.structural.levels import LevelMoments
 from teamlink.structural.scores import cluster_scores
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
+
 from .dense import Data, deviance, made, moments, moved, slope, ways
 
 # p variables of rows, q of clusters, how many vary only within, how far a variance is lowered

@@ -115,13 +115,13 @@ class ClusterCells:
         J = len(self.z)
         key, cell = np.unique(code[seen] * J + self.cluster[seen], return_inverse=True)
         adds = csr_array((np.ones(len(seen)), (cell, seen)), shape=(len(key), len(code)))
-        a = self.gram.shape[1]
-        low = np.triu_indices(len(y))
+        a, m = self.gram.shape[1], len(y)
+        low = np.triu_indices(m)
         return ClusterCells(
             patterns.observed, key // J, key % J,
             np.searchsorted(key // J, np.arange(len(patterns.observed) + 1)),
             (adds @ self.gram.reshape(len(code), a * a)).reshape(len(key), a, a),
-            (adds @ self.cross[:, :, y].reshape(len(code), a * len(y))).reshape(len(key), a, len(y)),
+            (adds @ self.cross[:, :, y].reshape(len(code), a * m)).reshape(len(key), a, m),
             adds @ self.second[:, number[y[low[0]], y[low[1]]]],
             self.shift[y], self.z[:, z], find_patterns(self.z[:, z]), self.weights,
         )  # fmt: skip
