@@ -28,7 +28,7 @@ from teamlink.structural.saturated import (
     saturated_normal,
     saturated_two_level,
 )
-from teamlink.structural.scores import cluster_scores
+from teamlink.structural.clusterscores import cluster_scores
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
 
 from .twolevel import parse

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from teamlink.structural import clusterwise
 from teamlink.structural.clusterwise import clusterwise_hessian, clusterwise_point
-from teamlink.structural.scores import clusterwise_scores
+from teamlink.structural.clusterscores import clusterwise_scores
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
 
 from .dense import Data, deviance, made, moments, moved, slope, ways

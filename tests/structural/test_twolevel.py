@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from teamlink.moments.clusters import moments_by_size
 from teamlink.structural.levels import LevelMoments
-from teamlink.structural.scores import cluster_scores
+from teamlink.structural.clusterscores import cluster_scores
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
 
 from .dense import Data, deviance, made, moments, moved, slope, ways

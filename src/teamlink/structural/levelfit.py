@@ -17,7 +17,7 @@ from teamlink.structural.saturated import (
     saturated_normal,
     saturated_two_level,
 )
-from teamlink.structural.starts import location
+from teamlink.structural.outset import location
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = [

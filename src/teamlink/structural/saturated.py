@@ -27,7 +27,7 @@ from teamlink.structural.clusterwise import clusterwise_hessian, clusterwise_poi
 from teamlink.structural.coordinates import Coordinates
 from teamlink.structural.fiml import normal_curvature, normal_point
 from teamlink.structural.levels import LevelMoments
-from teamlink.structural.starts import (
+from teamlink.structural.outset import (
     Outset,
     cells_outset,
     normal_outset,
