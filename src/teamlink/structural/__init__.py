@@ -1,1 +1,1 @@
-"""Structural equation models, for one and two levels."""
+"""Structural equations: the engine, from the language to the fit."""
