@@ -13,6 +13,7 @@ import pytest
 from teamlink.moments.cells import cluster_cells
 from teamlink.moments.clusters import cluster_moments, moments_by_size
 from teamlink.moments.covariances import find_patterns, moments_by_pattern
+from teamlink.structural.clusterscores import cluster_scores
 from teamlink.structural.clusterwise import clusterwise_hessian, clusterwise_point
 from teamlink.structural.fiml import normal_curvature, normal_point, row_scores
 from teamlink.structural.levelfit import (
@@ -28,7 +29,6 @@ from teamlink.structural.saturated import (
     saturated_normal,
     saturated_two_level,
 )
-from teamlink.structural.clusterscores import cluster_scores
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
 
 from .twolevel import parse

@@ -110,6 +110,37 @@ def deviance(data, like, only=None):
     return total
 
 
+def information(data, like, along):
+    """Twice the Fisher information along directions, from the covariance of whole clusters."""
+    K = along.mu.shape[1]
+
+    def whole(at, n, seen):
+        mu, mu_z, w, b, bz, zz, _ = (array[0] for array in at.arrays)
+        V = np.kron(np.ones((n, n)), b) + np.kron(np.eye(n), w)
+        C = np.kron(np.ones((n, 1)), bz)
+        cov = np.block([[zz, C.T], [C, V]])
+        return cov[np.ix_(seen, seen)], np.concatenate([mu_z, np.tile(mu, n)])[seen]
+
+    total = np.zeros((K, K))
+    for j in range(data.J):
+        y = data.y[data.codes == j]
+        seen = ~np.isnan(np.concatenate([data.z[j], y.ravel()]))
+
+        rows = len(y)
+
+        def moment(h, k, which, n=rows, seen=seen):
+            return whole(moved(like, along, k, h), n, seen)[which]
+
+        inverse = np.linalg.inv(whole(like, len(y), seen)[0])
+        D = [slope(lambda h, k=k: moment(h, k, 0)) for k in range(K)]
+        d = [slope(lambda h, k=k: moment(h, k, 1)) for k in range(K)]
+        for a in range(K):
+            for b in range(K):
+                total[a, b] += np.trace(inverse @ D[a] @ inverse @ D[b])
+                total[a, b] += 2 * d[a] @ inverse @ d[b]
+    return total
+
+
 def slope(function, step=1e-4):
     """Derivative of a function of a step at zero, by differences of order four."""
     near = np.asarray(function(step)) - np.asarray(function(-step))

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teamlink.structural import clusterwise
-from teamlink.structural.clusterwise import clusterwise_hessian, clusterwise_point
 from teamlink.structural.clusterscores import clusterwise_scores
+from teamlink.structural.clusterwise import clusterwise_hessian, clusterwise_point
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
 
-from .dense import Data, deviance, made, moments, moved, slope, ways
+from .dense import Data, deviance, information, made, moments, moved, slope, ways
 
 # p, q, random slopes, how many vary only within, share missing, how far a variance is lowered
 SHAPES = [
@@ -86,6 +86,23 @@ def test_complete_data_give_what_sums_by_size_give():
     hessian = two_level_hessian(sizes, along)
     found = clusterwise_hessian(data.cells(), cells, along)
     assert found == pytest.approx(hessian, rel=1e-9, abs=1e-9 * np.abs(hessian).max())
+
+
+def test_expected_hessian_of_complete_data_is_that_by_size():
+    data, like = made(4, J=12), moments(5)
+    along = ways(6, like)
+    sizes = two_level_hessian(two_level_point(data.sizes(), like), along, expected=True)
+    point = clusterwise_point(data.cells(), like)
+    found = clusterwise_hessian(data.cells(), point, along, expected=True)
+    assert found == pytest.approx(sizes, rel=1e-9, abs=1e-9 * np.abs(sizes).max())
+
+
+def test_expected_hessian_with_missing_values_is_the_information():
+    data, like = made(7, missing=0.3), moments(8)
+    along = ways(9, like, 3)
+    point = clusterwise_point(data.cells(), like)
+    found = clusterwise_hessian(data.cells(), point, along, expected=True)[0]
+    assert found == pytest.approx(information(data, like, along), rel=1e-7)
 
 
 def test_rows_and_clusters_of_which_nothing_is_observed_add_nothing():

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teamlink.moments.clusters import moments_by_size
-from teamlink.structural.levels import LevelMoments
 from teamlink.structural.clusterscores import cluster_scores
+from teamlink.structural.levels import LevelMoments
 from teamlink.structural.twolevel import two_level_hessian, two_level_point
 
-from .dense import Data, deviance, made, moments, moved, slope, ways
+from .dense import Data, deviance, information, made, moments, moved, slope, ways
 
 # p variables of rows, q of clusters, how many vary only within, how far a variance is lowered
 SHAPES = [(3, 2, 0, 0.0), (3, 0, 0, 0.0), (4, 1, 2, 0.0), (1, 1, 0, 0.0), (3, 2, 0, 0.05)]
@@ -62,29 +62,6 @@ class TestDerivatives:
         for k in range(found.shape[1]):
             numeric = slope(lambda h, k=k: deviance(data, moved(like, along, k, h), only=2))
             assert found[2, k] == pytest.approx(-numeric / 2, rel=1e-7, abs=1e-7)
-
-
-def information(data, like, along):
-    """Twice the Fisher information, from the covariance of whole clusters."""
-    p, K = data.y.shape[1], along.mu.shape[1]
-
-    def whole(at, n):
-        mu, mu_z, w, b, bz, zz, _ = (array[0] for array in at.arrays)
-        V = np.kron(np.ones((n, n)), b) + np.kron(np.eye(n), w)
-        C = np.kron(np.ones((n, 1)), bz)
-        return np.block([[zz, C.T], [C, V]]), np.concatenate([mu_z, np.tile(mu, n)])
-
-    total = np.zeros((K, K))
-    for n in np.bincount(data.codes):
-        inverse = np.linalg.inv(whole(like, n)[0])
-        D = [slope(lambda h, k=k, n=n: whole(moved(like, along, k, h), n)[0]) for k in range(K)]
-        d = [slope(lambda h, k=k, n=n: whole(moved(like, along, k, h), n)[1]) for k in range(K)]
-        for a in range(K):
-            for b in range(K):
-                total[a, b] += np.trace(inverse @ D[a] @ inverse @ D[b])
-                total[a, b] += 2 * d[a] @ inverse @ d[b]
-    assert p == like.Sigma_w.shape[-1]
-    return total
 
 
 def test_lowered_variance_between_clusters_is_indefinite():

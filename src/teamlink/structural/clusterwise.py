@@ -20,7 +20,7 @@ not touched. Replicates R are the leading axis, directions K the next.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -60,6 +60,7 @@ class ClusterwisePoint:
     A, V, Ki : (R, J, m, m) as above, and K_j^-1
     eta, e : (R, J, m) as above
     dz : (R, J, q) z less mu_z, zero where missing
+    Sigma_zz : (R, q, q)
     M : (R, P, m, m) sum over rows of E(eta eta') d_i d_i', by the predictor of each effect
     N : (R, P, m, p) sum over rows of E(eta) d_i y_i', likewise
     Q : (R, P, p, p) expected residual cross-products
@@ -78,6 +79,7 @@ class ClusterwisePoint:
     eta: Array
     e: Array
     dz: Array
+    Sigma_zz: Array
     M: Array
     N: Array
     Q: Array
@@ -128,7 +130,8 @@ def clusterwise_point(cells: ClusterCells, moments: LevelMoments) -> Clusterwise
     Q = second + L[:, None] @ M @ L.swapaxes(-1, -2)[:, None] - LN - LN.swapaxes(-1, -2)
     point = ClusterwisePoint(
         np.where(bad, np.inf, deviance), moments, given, z, inverse.W, L,
-        np.broadcast_to(n, inverse.W.shape[:2]), A, V, Ki, eta, e, dz, M, N, Q,
+        np.broadcast_to(n, inverse.W.shape[:2]), A, V, Ki, eta, e, dz,
+        moments.Sigma_zz, M, N, Q,
     )  # fmt: skip
     return _with_gradient(cells, point)
 
@@ -256,13 +259,12 @@ def _with_gradient(cells: ClusterCells, point: ClusterwisePoint) -> ClusterwiseP
     rest = point.L[:, None] @ point.M - point.N.swapaxes(-1, -2)
     slopes = 2 * (W @ rest).sum(axis=1)[..., p:]
     gradient = LevelMoments(mu, mu_z + point.z.mu, symmetric(w), b, bz, zz + point.z.Sigma, slopes)
-    return ClusterwisePoint(
-        point.deviance, gradient, point.given, point.z, W, point.L, point.n, point.A, point.V,
-        point.Ki, point.eta, point.e, point.dz, point.M, point.N, point.Q,
-    )  # fmt: skip
+    return replace(point, gradient=gradient)
 
 
-def clusterwise_hessian(cells: ClusterCells, point: ClusterwisePoint, ways: LevelMoments) -> Array:
+def clusterwise_hessian(
+    cells: ClusterCells, point: ClusterwisePoint, ways: LevelMoments, expected: bool = False
+) -> Array:
     """The second derivative of the deviance along directions in the moments.
 
     Parameters
@@ -270,6 +272,8 @@ def clusterwise_hessian(cells: ClusterCells, point: ClusterwisePoint, ways: Leve
     cells : those of `point`
     point : ClusterwisePoint
     ways : LevelMoments (R, K) of directions
+    expected : the expectation under the model, given the patterns: twice the information; not for
+        random slopes
 
     Returns
     -------
@@ -286,20 +290,30 @@ def clusterwise_hessian(cells: ClusterCells, point: ClusterwisePoint, ways: Leve
     half = dL.swapaxes(-1, -2) @ W @ L
     dLWL = L.swapaxes(-1, -2) @ dW @ L + half + half.swapaxes(-1, -2)
     R, K, _, _, m = dWL.shape
-    total = _pattern_part(point, ways.Sigma_w, dW, dL)
+    if expected:
+        total = _expected_pattern_part(cells, point, ways.Sigma_w)
+    else:
+        total = _pattern_part(point, ways.Sigma_w, dW, dL)
     step = max(1, _BLOCK // (R * K * m * m))
     for k, members in _z_patterns(cells, dB.shape[1]):
         for start in range(0, len(members), step):
             some = members[start : start + step]
             part = cells.part(some)
-            dA, dh = _to_clusters(part, dLWL), _effects_sums(part, dWL)
+            dA = _to_clusters(part, dLWL)
+            if expected:
+                total += _expected_cluster_part(
+                    part.weights, point, some, dA, dc[:, k], dB[:, k], dT[:, k]
+                )
+                continue
+            dh = _effects_sums(part, dWL)
             total += _cluster_part(
                 part.weights, point, some, dA, dh,
                 dc[:, k][:, :, None] + point.dz[:, None, some] @ dB[:, k].swapaxes(-1, -2),
                 dT[:, k],
             )  # fmt: skip
-    total += second_order(point.given, ways, dB, *_given_z(cells, point))
-    z = normal_curvature(point.z).second(ways.mu_z, ways.Sigma_zz)
+    if not expected:
+        total += second_order(point.given, ways, dB, *_given_z(cells, point))
+    z = normal_curvature(point.z, expected).second(ways.mu_z, ways.Sigma_zz)
     return total + z
 
 
@@ -356,6 +370,38 @@ def _cluster_part(
     mixed = mixed + alpha.reshape(R, K, J * m) @ onto.swapaxes(-1, -2)
     total += mixed + mixed.swapaxes(-1, -2)
     return total - pair_form(np.broadcast_to(w, U.shape) * U, U, dT)
+
+
+def _expected_pattern_part(cells: ClusterCells, point: ClusterwisePoint, D: Array) -> Array:
+    """tr(W D W D) over rows, less what the clusters' effects take up."""
+    J, m = point.V.shape[1], point.V.shape[-1]
+    weighted = (cells.weights[..., None, None] * point.V).swapaxes(0, 1).reshape(J, -1)
+    V = cells.by_cluster(cells.gram[:, 0, 0]).T @ weighted
+    M = np.moveaxis(V.reshape(len(V), -1, m, m), 0, 1)
+    W = point.W
+    return pair_form(W, point.n[..., None, None] * W - 2 * W @ M @ W, D)
+
+
+def _expected_cluster_part(
+    weights: Array, point: ClusterwisePoint, some: Codes, dA: Array, dc: Array, dB: Array, dT: Array
+) -> Array:
+    """The expectation of `_cluster_part`, the clusters' own variables being random too."""
+    R, K, J, m, _ = dA.shape
+    V, Ki = point.V[:, some], point.Ki[:, some]
+    w = weights[..., None, None]
+    U = point.A[:, some] @ Ki
+    X = V[:, None] @ dA
+    turned = (w[:, None] * X).swapaxes(-1, -2).reshape(R, K, J * m * m)
+    total = turned @ X.reshape(R, K, J * m * m).swapaxes(-1, -2)
+    through = (w[:, None] * (Ki.swapaxes(-1, -2)[:, None] @ dA @ Ki[:, None])).sum(axis=2)
+    mixed = dT.reshape(R, K, m * m) @ through.reshape(R, K, m * m).swapaxes(-1, -2)
+    total -= mixed + mixed.swapaxes(-1, -2)
+    total += pair_form(np.broadcast_to(w, U.shape) * U, U, dT)
+    summed = symmetric((w * U).sum(axis=1))
+    total += 2 * dc @ summed @ dc.swapaxes(-1, -2)
+    q = dB.shape[-1]
+    spread = (summed[:, None] @ dB @ point.Sigma_zz[:, None]).reshape(R, K, m * q)
+    return total + 2 * spread @ dB.reshape(R, K, m * q).swapaxes(-1, -2)
 
 
 def cluster_parts(cells: ClusterCells, point: ClusterwisePoint, ways: LevelMoments) -> Array:

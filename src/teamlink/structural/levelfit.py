@@ -10,6 +10,7 @@ from teamlink.moments.cells import ClusterCells
 from teamlink.moments.clusters import ClusterMoments, SizeMoments, moments_by_size
 from teamlink.moments.covariances import PatternMoments
 from teamlink.structural.levels import LevelMoments
+from teamlink.structural.outset import location
 from teamlink.structural.saturated import (
     Saturated,
     SaturatedNormal,
@@ -17,7 +18,6 @@ from teamlink.structural.saturated import (
     saturated_normal,
     saturated_two_level,
 )
-from teamlink.structural.outset import location
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = [

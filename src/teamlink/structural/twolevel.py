@@ -18,7 +18,7 @@ Replicates R are the leading axis, directions K the next; g = 1 / (1 + n_s d).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -182,10 +182,7 @@ def _with_gradient(point: TwoLevelPoint) -> TwoLevelPoint:
     gradient = LevelMoments(
         mu, mu_z + point.z.mu, w, b, bz, zz + point.z.Sigma, point.gradient.slopes
     )
-    return TwoLevelPoint(
-        point.deviance, gradient, given, point.z, point.M, point.g, point.weight, point.sizes,
-        point.R, point.E, point.Z, point.within, point.inside,
-    )  # fmt: skip
+    return replace(point, gradient=gradient, given=given)
 
 
 def _first(given: Conditional) -> Conditional:
