@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.structural.identification import degrees_of_freedom
 from teamlink.structural.implied import Moments
+from teamlink.structural.identification import degrees_of_freedom
 from teamlink.structural.model import StructuralModel
 from teamlink.typing import Array, Mask
 
