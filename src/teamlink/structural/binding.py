@@ -239,10 +239,10 @@ def _check_variation(
         )  # fmt: skip
 
 
-def _warn_few(J: int, p: int, where: str) -> None:
-    if J <= p + 1:
+def _warn_few(n_clusters: int, p: int, where: str) -> None:
+    if n_clusters <= p + 1:
         warnings.warn(
-            f"{J} clusters{where} for {p} variables between them: their covariance is hardly "
+            f"{n_clusters} clusters{where} for {p} variables between them: their covariance is hardly "
             "identified",
             FewGroups,
             stacklevel=5,

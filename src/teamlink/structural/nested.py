@@ -80,7 +80,7 @@ class LevelMap:
         )  # fmt: skip
 
     def ways(self, within: Tangents, between: Tangents) -> LevelMoments:
-        """Directions (R, K): those of the first block, in which the second stands still, and so on."""
+        """Directions (R, K): those of the first block, the second standing still; then the others."""
         R, first, p = within.mu.shape
         second, m = between.mu.shape[1:]
         still_w = Tangents(np.zeros((R, second, p, p)), np.zeros((R, second, p)))
@@ -236,7 +236,10 @@ class NestedData:
         return NestedPoint(value, tuple(Sigma), tuple(mu), self.groups, tuple(points), index)
 
     def scores(
-        self, moments: Sequence[Moments], tangents: Sequence[Tangents], values: Sequence[Array]
+        self,
+        moments: Sequence[Moments],
+        tangents: Sequence[Tangents],
+        values: Sequence[Array],  # noqa: ARG002
     ) -> tuple[Array, ...]:
         """Scores of the clusters of each group along the directions of its two blocks.
 

@@ -70,8 +70,8 @@ def references_of(model: StructuralModel) -> References:
     fixed = fixed_exogenous(model)
     baseline: list[Moments] = []
     if isinstance(likelihood, MissingData):
-        for group, x in zip(likelihood.groups, fixed, strict=True):
-            apart = baseline_normal(group, x)
+        for patterns, x in zip(likelihood.groups, fixed, strict=True):
+            apart = baseline_normal(patterns, x)
             baseline.append(Moments(apart.Sigma[:1], apart.mu[:1]))
     else:
         assert isinstance(likelihood, NestedData)

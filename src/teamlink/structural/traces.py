@@ -13,7 +13,7 @@ import numpy as np
 
 from teamlink.structural.implied import Moments, Tangents
 from teamlink.structural.model import StructuralModel
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["independence_directions", "saturated_directions", "trace"]
 
@@ -43,17 +43,17 @@ def independence_directions(model: StructuralModel, fixed: Sequence[Mask]) -> li
     return found
 
 
-def _means(model: StructuralModel, b: int, x: Mask) -> Array:
+def _means(model: StructuralModel, b: int, x: Mask) -> Codes:
     """Places of the means that are free in block b; of a variable at both levels, in the second."""
     blocks = model.structure.blocks
     there: Mask = ~x
     levels = len(model.structure.table.levels)
     if levels == 2 and b % 2 == 0:
         there = there & ~np.isin(blocks[b].observed, blocks[b + 1].observed)
-    return np.flatnonzero(there)
+    return np.flatnonzero(there).astype(np.intp)
 
 
-def _elements(p: int, rows: Array, columns: Array, means: Array) -> Tangents:
+def _elements(p: int, rows: Codes, columns: Codes, means: Codes) -> Tangents:
     k, n = len(rows), len(rows) + len(means)
     Sigma, mu = np.zeros((1, n, p, p)), np.zeros((1, n, p))
     Sigma[0, np.arange(k), rows, columns] = 1.0
