@@ -36,6 +36,7 @@ _HOME = {
     "replicate": "registry.replicate",
     "robust": "mixed.sandwich",
     "rwg": "measurement",
+    "sem": "structural.estimation",
     "simulate": "inference.simulate",
     "simulate_study": "registry.replicate",
     "small_sample": "mixed.adjust",

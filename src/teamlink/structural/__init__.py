@@ -1,1 +1,1 @@
-"""Structural equations: the engine, from the language to the fit."""
+"""Structural equation models, for one and two levels."""

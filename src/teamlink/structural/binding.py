@@ -242,8 +242,8 @@ def _check_variation(
 def _warn_few(n_clusters: int, p: int, where: str) -> None:
     if n_clusters <= p + 1:
         warnings.warn(
-            f"{n_clusters} clusters{where} for {p} variables between them: their covariance is hardly "
-            "identified",
+            f"{n_clusters} clusters{where} for {p} variables between them: their covariance is "
+            "hardly identified",
             FewGroups,
             stacklevel=5,
         )

@@ -28,7 +28,7 @@ from teamlink.structural.observations import Observations, check_moments, observ
 from teamlink.structural.parameters import ParameterTable, parameter_table, variable_names
 from teamlink.structural.result import StructuralFit
 from teamlink.structural.robust import robust_covariance
-from teamlink.structural.starts import first_points
+from teamlink.structural.initial import first_points
 from teamlink.structural.structure import Structure, structure_of
 from teamlink.syntax.equations import Equations, read_equations
 from teamlink.syntax.statements import Block as Header

@@ -80,7 +80,7 @@ class LevelMap:
         )  # fmt: skip
 
     def ways(self, within: Tangents, between: Tangents) -> LevelMoments:
-        """Directions (R, K): those of the first block, the second standing still; then the others."""
+        """Directions (R, K): those of the first block, the second standing still; then others."""
         R, first, p = within.mu.shape
         second, m = between.mu.shape[1:]
         still_w = Tangents(np.zeros((R, second, p, p)), np.zeros((R, second, p)))

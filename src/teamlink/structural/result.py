@@ -25,7 +25,7 @@ from teamlink.structural.parameters import ParameterTable
 from teamlink.structural.present import parameter_frame, standardized_frame, summarize, tidy
 from teamlink.structural.references import References, references_of
 from teamlink.structural.robust import Scaling, scaling
-from teamlink.structural.scores import ScoreMethod, factor_scores
+from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.typing import Array
 
 if TYPE_CHECKING:
