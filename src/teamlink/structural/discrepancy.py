@@ -24,7 +24,7 @@ from teamlink.moments.samples import Samples
 from teamlink.structural.implied import Moments, Tangents
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["CompleteData", "CompletePoint", "Likelihood", "Point", "factor"]
+__all__ = ["CompleteData", "CompletePoint", "Likelihood", "Point", "block_diagonal", "factor"]
 
 
 class Point(Protocol):
@@ -133,7 +133,7 @@ class CompletePoint:
                     cross = 2 * u @ (X @ e[:, None, :, None])[..., 0].transpose(0, 2, 1)
                     H += cross + cross.transpose(0, 2, 1)
             parts.append(n[:, None, None] * H)
-        return _diagonal(parts)
+        return block_diagonal(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _along(Li: Array, tangents: Tangents, means: bool) -> tuple[Array, Array]:
     return X, tangents.mu @ Lt if means else tangents.mu
 
 
-def _diagonal(parts: Sequence[Array]) -> Array:
+def block_diagonal(parts: Sequence[Array]) -> Array:
     """Matrices (R, n_b, n_b) as the blocks of one (R, n, n)."""
     if len(parts) == 1:
         return parts[0]

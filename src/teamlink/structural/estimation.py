@@ -13,8 +13,14 @@ from teamlink.errors import FitError, NotConverged, OptionError, check_option
 from teamlink.fitting.fit import Solution, single_thread, solve
 from teamlink.fitting.optimize import Convergence
 from teamlink.moments.samples import samples
+from teamlink.structural.binding import (
+    exogenous_complete,
+    incomplete_likelihood,
+    nested_deviance,
+    nested_likelihood,
+)
 from teamlink.structural.conventions import Conventions
-from teamlink.structural.discrepancy import CompleteData
+from teamlink.structural.discrepancy import CompleteData, Likelihood
 from teamlink.structural.implied import Moments
 from teamlink.structural.identification import check_counts, check_identified
 from teamlink.structural.model import StructuralModel
@@ -23,8 +29,9 @@ from teamlink.structural.parameters import ParameterTable, parameter_table, vari
 from teamlink.structural.result import StructuralFit
 from teamlink.structural.robust import robust_covariance
 from teamlink.structural.initial import first_points
-from teamlink.structural.structure import structure_of
+from teamlink.structural.structure import Structure, structure_of
 from teamlink.syntax.equations import Equations, read_equations
+from teamlink.syntax.statements import Block as Header
 from teamlink.typing import Array, Table
 
 __all__ = ["Estimator", "Options", "sem"]
@@ -42,10 +49,12 @@ _EQUAL = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `sem` was asked, besides model and data."""
+    """What `sem` was asked, besides model and data; `levels`: whether there are two."""
 
     cluster: str | None
     group: str | None
+    missing: str
+    levels: bool
     estimator: Estimator
     information: Information
 
@@ -53,7 +62,7 @@ class Options:
     def robust(self) -> Literal["mlr", "mlm"] | None:
         """Which robust statistics are asked; clusters ask for those of "mlr"."""
         if self.estimator == "ml":
-            return "mlr" if self.cluster is not None else None
+            return "mlr" if self.cluster is not None and not self.levels else None
         return self.estimator
 
     @property
@@ -67,7 +76,7 @@ def sem(
     data: Table,
     cluster: str | None = None,
     group: str | None = None,
-    missing: Literal["listwise"] = "listwise",
+    missing: Literal["listwise", "fiml"] = "listwise",
     estimator: Estimator = "ml",
     std_lv: bool = False,
     fixed_x: bool = True,
@@ -88,16 +97,20 @@ def sem(
     data : table
         Any data frame; n rows.
     cluster : str, optional
-        Column of clusters, over which scores are summed for robust standard errors.
+        Column of clusters. Where the model has blocks ``level: 1`` and ``level: 2`` these are its
+        second level; else scores are summed over them for robust standard errors.
     group : str, optional
         Column of groups; every group has its own parameters unless labels or `group_equal` say
         otherwise.
-    missing : {"listwise"}
-        Rows with a missing value in any variable of the model are left out.
+    missing : {"listwise", "fiml"}
+        Leave out rows with a missing value in any variable of the model; or use all that is
+        observed, taking the rest as missing at random. Then only rows in which a fixed exogenous
+        variable is missing are left out.
     estimator : {"ml", "mlr", "mlm"}
         Maximum likelihood with normal-theory standard errors and test; with sandwich standard
         errors and Yuan and Bentler's test; or with Satorra and Bentler's standard errors and test.
-        With `cluster` "ml" too has sandwich standard errors and a scaled test.
+        With `cluster` and one level "ml" too has sandwich standard errors and a scaled test; with
+        two levels the scores of "mlr" are those of the clusters.
     std_lv : bool
         Fix the variances of factors at one and free all loadings.
     fixed_x : bool
@@ -115,7 +128,8 @@ def sem(
     group_partial : sequence of str
         Exceptions from them, as ``"visual=~x2"`` or ``"x3~1"``.
     information : {"expected", "observed"}, optional
-        Of which standard errors are made; "observed" for "mlr", else "expected".
+        Of which standard errors are made; "observed" for "mlr", for two levels and for missing
+        values, else "expected".
 
     Returns
     -------
@@ -169,23 +183,27 @@ def sem(
     indirect    2.191
     Name: estimate, dtype: float64
     """
-    options = _options(cluster, group, missing, estimator, information, group_equal)
     equations = model if isinstance(model, Equations) else read_equations(model)
-    means = group is not None or cluster is not None or growth
+    levels = _has_levels(equations, cluster)
+    options = _options(cluster, group, missing, estimator, information, group_equal, levels)
+    means = group is not None or cluster is not None or growth or missing == "fiml"
     conventions = Conventions(
         means if meanstructure is None else meanstructure, std_lv, fixed_x, growth, orthogonal, tuple(group_equal), tuple(group_partial),
     )  # fmt: skip
     with single_thread().limit(limits=1):
-        observations = observe(data, variable_names(equations), group, cluster, complete=True)
+        complete = missing == "listwise"
+        observations = observe(data, variable_names(equations), group, cluster, complete)
         table = parameter_table(equations, conventions, observations.groups)
+        if not complete:
+            observations = exogenous_complete(table, observations)
         return _fit(bind(table, observations, options), options)
 
 
 def _options(
     cluster: str | None, group: str | None, missing: str, estimator: str,
-    information: str | None, group_equal: Sequence[str],
+    information: str | None, group_equal: Sequence[str], levels: bool,
 ) -> Options:  # fmt: skip
-    check_option("missing", missing, ["listwise"])
+    check_option("missing", missing, ["listwise", "fiml"])
     check_option("estimator", estimator, ["ml", "mlr", "mlm"])
     check_option("information", information, [None, "expected", "observed"])
     for name in [group_equal] if isinstance(group_equal, str) else group_equal:
@@ -194,19 +212,40 @@ def _options(
         raise OptionError(f"group_equal={group_equal!r}: give a list, as [{group_equal!r}]")
     if cluster is not None and estimator == "mlm":
         raise OptionError("estimator='mlm' takes rows as independent; use 'mlr' with clusters")
-    default = "observed" if estimator == "mlr" or cluster is not None else "expected"
-    return Options(cluster, group, estimator, information or default)  # type: ignore[arg-type]
+    if missing == "fiml" and estimator == "mlm":
+        raise OptionError("estimator='mlm' needs complete rows; use 'mlr' with missing='fiml'")
+    observed = estimator == "mlr" or cluster is not None or missing == "fiml"
+    default = "observed" if observed else "expected"
+    return Options(
+        cluster, group, missing, levels, estimator, information or default  # type: ignore[arg-type]
+    )
+
+
+def _has_levels(equations: Equations, cluster: str | None) -> bool:
+    """Whether the model has blocks of levels; they need clusters."""
+    header = next(
+        (s for s in equations.statements if isinstance(s, Header) and s.kind == "level"), None
+    )
+    if header is not None and cluster is None:
+        message = "the model has blocks of levels: name the column of clusters, cluster=..."
+        raise equations.fault(message, header)
+    return header is not None
 
 
 def bind(table: ParameterTable, observations: Observations, options: Options) -> StructuralModel:
-    """Bind a parameter table to complete rows."""
-    if table.levels != ("",):
-        header = next(s for s in table.equations.statements if hasattr(s, "kind"))
-        message = "blocks by level: are not supported in this model"
-        raise table.equations.fault(message, header)
+    """Bind a parameter table to rows."""
     structure = structure_of(
         table, [own.observed for own in table.roles], [own.latent for own in table.roles]
     )
+    if len(table.levels) == 2:
+        nested, sample = nested_likelihood(table, observations, options.missing == "fiml")
+        offset = nested_deviance(table, nested, sample)
+        return _bound(structure, nested, sample, offset, observations, options)
+    if options.missing == "fiml":
+        incomplete, sample = incomplete_likelihood(table, observations)
+        sizes = [np.array([float(len(values))]) for values in observations.values]
+        offset = exogenous_deviance(table, sample, sizes)
+        return _bound(structure, incomplete, sample, offset, observations, options)
     found = [
         samples(values[:, observations.columns(own.observed)])
         for values, own in zip(observations.values, table.roles, strict=True)
@@ -216,10 +255,19 @@ def bind(table: ParameterTable, observations: Observations, options: Options) ->
         [own.observed for own in table.roles], table.groups,
     )  # fmt: skip
     sample = tuple(Moments(one.covariance, one.mean) for one in found)
+    offset = exogenous_deviance(table, sample, [one.n for one in found])
+    likelihood = CompleteData(tuple(found), table.meanstructure)
+    return _bound(structure, likelihood, sample, offset, observations, options)
+
+
+def _bound(
+    structure: Structure, likelihood: Likelihood, sample: tuple[Moments, ...], offset: Array,
+    observations: Observations, options: Options,
+) -> StructuralModel:  # fmt: skip
+    """The model with its starting points."""
     model = StructuralModel(
-        structure, CompleteData(tuple(found), table.meanstructure), sample,
-        exogenous_deviance(table, sample, [one.n for one in found]),
-        first_points(structure, sample), options.information, observations,
+        structure, likelihood, sample, offset, first_points(structure, sample),
+        options.information, observations,
     )  # fmt: skip
     check_counts(model)
     return model.scaled()

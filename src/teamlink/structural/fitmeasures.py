@@ -26,10 +26,11 @@ from scipy.optimize import brentq
 from scipy.special import chdtrc, chndtr
 
 from teamlink.structural.implied import Moments
+from teamlink.structural.levelfit import srmr as correlation_residual
 from teamlink.structural.robust import Scaling
 from teamlink.typing import Array
 
-__all__ = ["TestOfFit", "fit_indices", "srmr"]
+__all__ = ["TestOfFit", "fit_indices", "level_srmr", "srmr"]
 
 _CLOSE = 0.05
 """RMSEA at or below which a fit is called close."""
@@ -126,6 +127,18 @@ def srmr(sample: Sequence[Moments], model: Sequence[Moments], sizes: Array, mean
             rest = np.concatenate([rest, (seen.mu[0] - said.mu[0]) / sd])
         total += n * float(np.sqrt((rest**2).mean()))
     return total / float(sizes.sum())
+
+
+def level_srmr(sample: Sequence[Moments], model: Sequence[Moments], sizes: Array) -> float:
+    """Root mean square residual of the correlations of one level, groups weighted by their rows.
+
+    Each matrix is scaled by its own variances; means do not count.
+    """
+    each = [
+        correlation_residual(seen.Sigma[:1], said.Sigma[:1])[0]
+        for seen, said in zip(sample, model, strict=True)
+    ]
+    return float(np.array(each) @ sizes / sizes.sum())
 
 
 def fit_indices(test: TestOfFit, scaling: Scaling | None) -> dict[str, float]:

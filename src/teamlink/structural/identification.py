@@ -25,11 +25,16 @@ def degrees_of_freedom(model: StructuralModel) -> int:
     """Sample moments less free parameters; moments of fixed exogenous variables count in neither."""
     table = model.structure.table
     moments = 0
-    for roles in table.roles:
+    levels = len(table.levels)
+    for b, roles in enumerate(table.roles):
         p = len(roles.observed)
-        px = len(roles.exogenous) if table.conventions.fixed_x else 0
+        fixed = roles.exogenous if table.conventions.fixed_x else ()
+        px = len(fixed)
         moments += (p * (p + 1) - px * (px + 1)) // 2
-        moments += (p - px) if table.meanstructure else 0
+        # The mean of a variable at both levels stands in the second block.
+        above = table.roles[b + 1].observed if levels == 2 and b % 2 == 0 else ()
+        means = [name for name in roles.observed if name not in fixed and name not in above]
+        moments += len(means) if table.meanstructure else 0
     return moments - model.coordinates.k
 
 

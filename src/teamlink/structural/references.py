@@ -12,12 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from teamlink.structural.discrepancy import CompleteData
 from teamlink.structural.implied import Moments
 from teamlink.structural.identification import degrees_of_freedom
+from teamlink.structural.incomplete import MissingData
+from teamlink.structural.levelfit import (
+    baseline_clusterwise,
+    baseline_normal,
+    baseline_two_level,
+)
 from teamlink.structural.model import StructuralModel
+from teamlink.structural.nested import NestedData, NestedGroup
 from teamlink.typing import Array, Mask
 
-__all__ = ["References", "complete_references", "exogenous", "fixed_exogenous"]
+__all__ = ["References", "complete_references", "exogenous", "fixed_exogenous", "references_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,52 @@ def fixed_exogenous(model: StructuralModel) -> tuple[Mask, ...]:
     return tuple(own & fixed for own in exogenous(model))
 
 
+def references_of(model: StructuralModel) -> References:
+    """The references of a model, whatever its likelihood."""
+    likelihood = model.likelihood
+    if isinstance(likelihood, CompleteData):
+        return complete_references(model, [float(one.n[0]) for one in likelihood.groups])
+    first = np.zeros(1, dtype=np.intp)
+    sample = tuple(Moments(own.Sigma[:1], own.mu[:1]) for own in model.sample)
+    fixed = exogenous(model)
+    baseline: list[Moments] = []
+    if isinstance(likelihood, MissingData):
+        for patterns, x in zip(likelihood.groups, fixed, strict=True):
+            apart = baseline_normal(patterns, x)
+            baseline.append(Moments(apart.Sigma[:1], apart.mu[:1]))
+    else:
+        assert isinstance(likelihood, NestedData)
+        for g, group in enumerate(likelihood.groups):
+            baseline += _apart(group, fixed[2 * g], fixed[2 * g + 1])
+    offset = float(model.offset[0])
+    more = sum(_zeros(x) for x in fixed)
+    return References(
+        float(likelihood.at(sample, first).value[0]) - offset,
+        float(likelihood.at(baseline, first).value[0]) - offset,
+        degrees_of_freedom(model), more, sample, tuple(baseline),
+    )  # fmt: skip
+
+
+def _apart(group: NestedGroup, within: Mask, between: Mask) -> tuple[Moments, Moments]:
+    """Moments of the blocks of a group under independence."""
+    places = group.places
+    kept = within.copy()
+    kept[places.both] &= between[places.both_b]
+    both, kept_z = places.varies_at_both, between[places.own_b]
+    if group.sizes is not None:
+        found = baseline_two_level(group.sizes, both, kept, kept_z)
+    else:
+        assert group.cells is not None
+        found = baseline_clusterwise(group.cells, both, kept, kept_z)
+    return places.blocks(found.moments)
+
+
+def _zeros(x: Mask) -> int:
+    """Covariances of a block that are zero under independence."""
+    inner = int((~x).sum())
+    return inner * (inner - 1) // 2 + inner * int(x.sum())
+
+
 def complete_references(model: StructuralModel, sizes: Sequence[float]) -> References:
     """The references of complete rows, which the sample moments give at once.
 
@@ -75,8 +129,7 @@ def complete_references(model: StructuralModel, sizes: Sequence[float]) -> Refer
         saturated += n * (constant + float(np.linalg.slogdet(S[0])[1]))
         independence += n * (constant + float(np.linalg.slogdet(B[0])[1]))
         baseline.append(Moments(B, own.mu[:1]))
-        inner = int((~x).sum())
-        more += inner * (inner - 1) // 2 + inner * int(x.sum())
+        more += _zeros(x)
     return References(
         saturated - offset, independence - offset, degrees_of_freedom(model), more,
         tuple(Moments(own.Sigma[:1], own.mu[:1]) for own in model.sample), tuple(baseline),

@@ -16,15 +16,14 @@ from teamlink.errors import check_option
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.structural.difference import Difference, scaled_difference
-from teamlink.structural.discrepancy import CompleteData
 from teamlink.structural.implied import Moments
-from teamlink.structural.fitmeasures import TestOfFit, fit_indices, srmr
+from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
 from teamlink.structural.implied import State
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.modification import modification_indices
 from teamlink.structural.parameters import ParameterTable
 from teamlink.structural.present import parameter_frame, standardized_frame, summarize, tidy
-from teamlink.structural.references import References, complete_references
+from teamlink.structural.references import References, references_of
 from teamlink.structural.robust import Scaling, scaling
 from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.typing import Array
@@ -71,9 +70,7 @@ class StructuralFit(Fit):
     @cached_property
     def references(self) -> References:
         """The saturated model and that of independence."""
-        likelihood = self.model.likelihood
-        assert isinstance(likelihood, CompleteData)
-        return complete_references(self.model, [float(one.n[0]) for one in likelihood.groups])
+        return references_of(self.model)
 
     @cached_property
     def scaling(self) -> Scaling | None:
@@ -102,8 +99,8 @@ class StructuralFit(Fit):
         said = [Moments(state.Sigma, state.mu) for state in self.states]
         measures = {"npar": float(self.n_parameters)}
         measures |= fit_indices(self.test_of_fit, self.scaling)
+        measures |= self._residual_indices(said, sizes)
         measures |= {
-            "srmr": srmr(self.references.moments, said, sizes, self.table.meanstructure),
             "logl": self.llf,
             "logl_h1": -self.references.saturated / 2,
             "aic": self.aic,
@@ -112,6 +109,16 @@ class StructuralFit(Fit):
             "ntotal": float(self.nobs),
         }
         return pd.Series(measures, name="value")
+
+    def _residual_indices(self, said: list[Moments], sizes: Array) -> dict[str, float]:
+        """SRMR, or one a level."""
+        seen = self.references.moments
+        if len(self.table.levels) == 1:
+            return {"srmr": srmr(seen, said, sizes, self.table.meanstructure)}
+        return {
+            f"srmr_{name}": level_srmr(seen[k::2], said[k::2], sizes)
+            for k, name in enumerate(("within", "between"))
+        }
 
     @cached_property
     def parameters(self) -> pd.DataFrame:
@@ -169,9 +176,11 @@ class StructuralFit(Fit):
 
         return row_values(self.model, self.x)
 
-    def implied(self, group: str | None = None) -> tuple[pd.DataFrame, pd.Series[Any]]:
-        """Implied covariance matrix and means of one group; of the first by default."""
-        b = self._group(group)
+    def implied(
+        self, group: str | None = None, level: int = 1
+    ) -> tuple[pd.DataFrame, pd.Series[Any]]:
+        """Implied covariance matrix and means of one block: of the first group, and of level 1."""
+        b = self._block(group, level)
         names = pd.Index(self.model.structure.blocks[b].observed)
         state = self.states[b]
         mean = state.mu[0] if self.table.meanstructure else self.model.sample[b].mu[0]
@@ -181,7 +190,7 @@ class StructuralFit(Fit):
         )
 
     def residuals(
-        self, kind: Literal["raw", "cor"] = "raw", group: str | None = None
+        self, kind: Literal["raw", "cor"] = "raw", group: str | None = None, level: int = 1
     ) -> pd.DataFrame:
         """Sample less implied covariances of one group, or correlations.
 
@@ -189,20 +198,24 @@ class StructuralFit(Fit):
         ----------
         kind : {"raw", "cor"}
         group : label; the first group by default
+        level : 1 or 2, of a model with two levels
         """
         check_option("kind", kind, ["raw", "cor"])
-        b = self._group(group)
+        b = self._block(group, level)
         names = pd.Index(self.model.structure.blocks[b].observed)
         S, Sigma = self.references.moments[b].Sigma[0], self.states[b].Sigma[0]
         if kind == "cor":
             S, Sigma = (M / np.sqrt(np.outer(np.diag(M), np.diag(M))) for M in (S, Sigma))
         return pd.DataFrame(S - Sigma, index=names, columns=names)
 
-    def _group(self, group: str | None) -> int:
+    def _block(self, group: str | None, level: int) -> int:
+        """Which block a group and level are."""
+        levels = len(self.table.levels)
+        check_option("level", level, list(range(1, levels + 1)))
         if group is None:
-            return 0
+            return level - 1
         check_option("group", str(group), list(self.table.groups))
-        return self.table.groups.index(str(group))
+        return self.table.groups.index(str(group)) * levels + level - 1
 
     def modification_indices(self, minimum: float = 0.0) -> pd.DataFrame:
         """Score tests of what is fixed or left out: ``lhs op rhs group level mi epc sepc_all``.

@@ -29,7 +29,9 @@ from teamlink.errors import OptionError
 from teamlink.structural.discrepancy import CompleteData, factor
 from teamlink.structural.implied import Moments, Tangents, tangents
 from teamlink.structural.model import StructuralModel, inverse_information
+from teamlink.structural.nested import NestedData
 from teamlink.structural.references import References, exogenous, fixed_exogenous
+from teamlink.structural.traces import independence_directions, saturated_directions, trace
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["Scaling", "robust_covariance", "scaling"]
@@ -75,7 +77,7 @@ def _values(model: StructuralModel) -> list[Array]:
 def _summed(model: StructuralModel, scores: Sequence[Array]) -> tuple[list[Array], float]:
     """Scores summed over clusters, and the factor J / (J - 1) that goes with them."""
     seen = model.observations
-    if seen.clusters is None:
+    if seen.clusters is None or isinstance(model.likelihood, NestedData):
         return list(scores), 1.0
     J = sum(seen.n_clusters)
     found = []
@@ -92,8 +94,8 @@ def _meat(model: StructuralModel, scores: Sequence[Array]) -> Array:
     q = model.structure.q
     total = np.zeros((q, q))
     at = 0
-    for block, own in zip(model.structure.blocks, summed, strict=True):
-        n = len(block.of)
+    for own in summed:
+        n = own.shape[1]
         lifted = own @ model.structure.selection[at : at + n]
         total += lifted.T @ lifted
         at += n
@@ -101,14 +103,16 @@ def _meat(model: StructuralModel, scores: Sequence[Array]) -> Array:
 
 
 def contributions(model: StructuralModel, x: Array, estimator: str) -> list[Array]:
-    """What each row contributes to the score, per block (n_g, n_b)."""
+    """What each row (at two levels, each cluster) contributes to the score, per group (n_g, n_b)."""
     likelihood = model.likelihood
-    if not isinstance(likelihood, CompleteData):
-        raise OptionError("robust statistics need complete rows in this model")
     moments, along = _at(model, x)
+    if isinstance(likelihood, NestedData):
+        return list(likelihood.scores(moments, along, ()))
     values = _values(model)
     if estimator == "mlr":
         return list(likelihood.scores(moments, along, values))
+    if not isinstance(likelihood, CompleteData):
+        raise OptionError("estimator='mlm' needs complete rows; use 'mlr'")
     found = []
     for g, (block, way, Y) in enumerate(zip(moments, along, values, strict=True)):
         Li = factor(block.Sigma)[0][0]
@@ -190,7 +194,7 @@ def scaling(
     k, df, more = model.coordinates.k, references.df, references.df_independence
     with np.errstate(invalid="ignore", divide="ignore"):
         if estimator == "mlr":
-            saturated, independence = _saturated_trace(model), _independence_trace(model)
+            saturated, independence = _reference_traces(model, references)
             return Scaling(
                 float(np.float64(saturated - fitted) / df),
                 float(np.float64(saturated - independence) / more),
@@ -203,6 +207,22 @@ def scaling(
         return Scaling(
             float(np.float64(test) / df), float(np.float64(baseline) / more), np.nan, np.nan
         )
+
+
+def _reference_traces(model: StructuralModel, references: References) -> tuple[float, float]:
+    """tr(A^-1 B) of the saturated model and of independence."""
+    if isinstance(model.likelihood, CompleteData):
+        return _saturated_trace(model), _independence_trace(model)
+    fixed = fixed_exogenous(model)
+    found = []
+    for moments, along in (
+        (references.moments, saturated_directions(model, fixed)),
+        (references.baseline, independence_directions(model, fixed)),
+    ):
+        values = () if isinstance(model.likelihood, NestedData) else _values(model)
+        scores, more = _summed(model, model.likelihood.scores(moments, along, values))
+        found.append(trace(model, moments, along, scores, more))
+    return found[0], found[1]
 
 
 def _saturated_trace(model: StructuralModel) -> float:
