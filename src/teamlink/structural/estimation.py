@@ -49,13 +49,26 @@ _EQUAL = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `sem` was asked, besides model and data."""
+    """What `sem` was asked, besides model and data; `levels`: whether there are two."""
 
     cluster: str | None
     group: str | None
     missing: str
+    levels: bool
     estimator: Estimator
     information: Information
+
+    @property
+    def robust(self) -> Literal["mlr", "mlm"] | None:
+        """Which robust statistics are asked; clusters ask for those of "mlr"."""
+        if self.estimator == "ml":
+            return "mlr" if self.cluster is not None and not self.levels else None
+        return self.estimator
+
+    @property
+    def test_information(self) -> str:
+        """The information in the scaling factor; lavaan takes another one for "ml"."""
+        return "along" if self.estimator == "ml" else self.information
 
 
 def sem(
@@ -96,8 +109,8 @@ def sem(
     estimator : {"ml", "mlr", "mlm"}
         Maximum likelihood with normal-theory standard errors and test; with sandwich standard
         errors and Yuan and Bentler's test; or with Satorra and Bentler's standard errors and test.
-        With `cluster` and one level "mlr" is taken, as nothing else is valid then; with two
-        levels scores are those of the clusters.
+        With `cluster` and one level "ml" too has sandwich standard errors and a scaled test; with
+        two levels the scores of "mlr" are those of the clusters.
     std_lv : bool
         Fix the variances of factors at one and free all loadings.
     fixed_x : bool
@@ -197,15 +210,15 @@ def _options(
         check_option("group_equal", name, _EQUAL)
     if isinstance(group_equal, str):
         raise OptionError(f"group_equal={group_equal!r}: give a list, as [{group_equal!r}]")
-    if cluster is not None:
-        if estimator == "mlm":
-            raise OptionError("estimator='mlm' takes rows as independent; use 'mlr' with clusters")
-        estimator = estimator if levels else "mlr"
+    if cluster is not None and estimator == "mlm":
+        raise OptionError("estimator='mlm' takes rows as independent; use 'mlr' with clusters")
     if missing == "fiml" and estimator == "mlm":
         raise OptionError("estimator='mlm' needs complete rows; use 'mlr' with missing='fiml'")
-    observed = estimator == "mlr" or levels or missing == "fiml"
+    observed = estimator == "mlr" or cluster is not None or missing == "fiml"
     default = "observed" if observed else "expected"
-    return Options(cluster, group, missing, estimator, information or default)  # type: ignore[arg-type]
+    return Options(
+        cluster, group, missing, levels, estimator, information or default  # type: ignore[arg-type]
+    )
 
 
 def _has_levels(equations: Equations, cluster: str | None) -> bool:
@@ -295,10 +308,10 @@ def _fit(model: StructuralModel, options: Options) -> StructuralFit:
         label=_label(model),
         options=options,
     )
-    if options.estimator != "ml":
+    if options.robust is not None:
         x = model.parameters(solution.theta)
-        V = robust_covariance(model, solution.theta[0], options.estimator)
-        fit = replace(fit, estimates=model.estimates_from(x, V[None], options.estimator))
+        V = robust_covariance(model, solution.theta[0], options.robust)
+        fit = replace(fit, estimates=model.estimates_from(x, V[None], options.robust))
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
     return fit

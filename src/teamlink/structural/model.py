@@ -139,13 +139,17 @@ class StructuralModel:
         return found
 
     def hessian(self, x: Array, index: Codes, kind: str) -> Array:
-        """Second derivatives of the deviance (A, q, q): "observed", or "expected" by the model."""
+        """Second derivatives of the deviance (A, q, q).
+
+        They are "observed", or "expected" by the model, or those "along" the moments as if these
+        were linear in the parameters.
+        """
         if kind == "observed":
             return self.derivatives(x, index)[2]
         states = self.states(x, index)
         point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
         along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
-        return self._gathered_twice(point.curvature(along, expected=True))
+        return self._gathered_twice(point.curvature(along, expected=kind == "expected"))
 
     def on_boundary(self, theta: Array) -> Mask:
         """Which points (A,) have a parameter on a bound."""

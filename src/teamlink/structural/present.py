@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["parameter_frame", "standardized_frame", "summarize", "tidy"]
 
 _METHODS = {
-    "ml": "normal theory",
+    None: "normal theory",
     "mlr": "sandwich standard errors, Yuan-Bentler test",
     "mlm": "Satorra-Bentler standard errors and test",
 }
@@ -188,7 +188,7 @@ def _table(
 
 def _remarks(fit: StructuralFit) -> tuple[str, ...]:
     """What a reader must know before quoting the table."""
-    said = [f"Tests and intervals: {_METHODS[fit.options.estimator]}."]
+    said = [f"Tests and intervals: {_METHODS[fit.options.robust]}."]
     seen = fit.model.observations
     if fit.options.cluster is not None:
         J = sum(seen.n_clusters)

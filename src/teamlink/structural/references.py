@@ -1,7 +1,8 @@
 """The two models that a fit is judged against: the saturated one, and that of independence.
 
 Exogenous variables that are fixed have the moments of the sample in both, and count in neither.
-The model of independence has the variances (and means) of all other variables and no covariances.
+The model of independence has the variances (and means) of all other variables and no covariances;
+exogenous variables covary in it, whether fixed or not, as in lavaan.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from teamlink.structural.model import StructuralModel
 from teamlink.structural.nested import NestedData, NestedGroup
 from teamlink.typing import Array, Mask
 
-__all__ = ["References", "complete_references", "fixed_exogenous", "references_of"]
+__all__ = ["References", "complete_references", "exogenous", "fixed_exogenous", "references_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +49,18 @@ class References:
     baseline: tuple[Moments, ...]
 
 
+def exogenous(model: StructuralModel) -> tuple[Mask, ...]:
+    """Per block which observed variables (p,) are exogenous."""
+    return tuple(
+        np.array([name in roles.exogenous for name in roles.observed], dtype=np.bool_)
+        for roles in model.structure.table.roles
+    )
+
+
 def fixed_exogenous(model: StructuralModel) -> tuple[Mask, ...]:
     """Per block which observed variables (p,) are exogenous with moments of the sample."""
-    table = model.structure.table
-    return tuple(
-        np.array(
-            [table.conventions.fixed_x and name in roles.exogenous for name in roles.observed],
-            dtype=np.bool_,
-        )
-        for roles in table.roles
-    )
+    fixed = model.structure.table.conventions.fixed_x
+    return tuple(own & fixed for own in exogenous(model))
 
 
 def references_of(model: StructuralModel) -> References:
@@ -67,7 +70,7 @@ def references_of(model: StructuralModel) -> References:
         return complete_references(model, [float(one.n[0]) for one in likelihood.groups])
     first = np.zeros(1, dtype=np.intp)
     sample = tuple(Moments(own.Sigma[:1], own.mu[:1]) for own in model.sample)
-    fixed = fixed_exogenous(model)
+    fixed = exogenous(model)
     baseline: list[Moments] = []
     if isinstance(likelihood, MissingData):
         for patterns, x in zip(likelihood.groups, fixed, strict=True):
@@ -118,7 +121,7 @@ def complete_references(model: StructuralModel, sizes: Sequence[float]) -> Refer
     saturated = independence = 0.0
     more = 0
     baseline = []
-    for own, x, n in zip(model.sample, fixed_exogenous(model), sizes, strict=True):
+    for own, x, n in zip(model.sample, exogenous(model), sizes, strict=True):
         S = own.Sigma[:1]
         p = S.shape[1]
         B = independent(S, x)

@@ -74,10 +74,13 @@ class StructuralFit(Fit):
 
     @cached_property
     def scaling(self) -> Scaling | None:
-        """Factors of the robust tests; None for "ml"."""
-        if self.options.estimator == "ml":
+        """Factors of the robust tests; None where nothing robust was asked."""
+        if self.options.robust is None:
             return None
-        return scaling(self.model, self.working_theta, self.options.estimator, self.references)
+        return scaling(
+            self.model, self.working_theta, self.options.robust, self.references,
+            self.options.test_information,
+        )  # fmt: skip
 
     @cached_property
     def test_of_fit(self) -> TestOfFit:

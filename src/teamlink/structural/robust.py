@@ -30,7 +30,7 @@ from teamlink.structural.discrepancy import CompleteData, factor
 from teamlink.structural.implied import Moments, Tangents, tangents
 from teamlink.structural.model import StructuralModel, inverse_information
 from teamlink.structural.nested import NestedData
-from teamlink.structural.references import References, fixed_exogenous
+from teamlink.structural.references import References, exogenous, fixed_exogenous
 from teamlink.structural.traces import independence_directions, saturated_directions, trace
 from teamlink.typing import Array, Codes, Mask
 
@@ -160,28 +160,37 @@ def robust_covariance(model: StructuralModel, theta: Array, estimator: str) -> A
     estimator : "mlr" or "mlm"
     """
     x = model.parameters(theta[None])
-    bread = _bread(model, theta, x)
+    bread = _bread(model, theta, x, model.information)
     found: Array = bread @ _meat(model, contributions(model, x[0], estimator)) @ bread
     return found
 
 
-def _bread(model: StructuralModel, theta: Array, x: Array) -> Array:
+def _bread(model: StructuralModel, theta: Array, x: Array, kind: str) -> Array:
     """Inverse information (q, q)."""
     index = np.zeros(1, dtype=np.intp)
     K = model.coordinates.K
-    H = K.T @ model.hessian(x, index, model.information) @ K / 2
+    H = K.T @ model.hessian(x, index, kind) @ K / 2
     inverse = inverse_information(H, model.coordinates.on_bound(theta[None]))[0]
     found: Array = K @ np.nan_to_num(inverse) @ K.T
     return found
 
 
 def scaling(
-    model: StructuralModel, theta: Array, estimator: str, references: References
+    model: StructuralModel, theta: Array, estimator: str, references: References, information: str
 ) -> Scaling:
-    """Factors of the tests of a fit at theta (k,)."""
+    """Factors of the tests of a fit.
+
+    Parameters
+    ----------
+    model : StructuralModel with one replicate
+    theta : (k,)
+    estimator : "mlr" or "mlm"
+    references : of the fit
+    information : by which the fitted model's trace is taken, see `StructuralModel.hessian`
+    """
     x = model.parameters(theta[None])
     B = _meat(model, contributions(model, x[0], estimator))
-    fitted = float(np.sum(_bread(model, theta, x) * B))
+    fitted = float(np.sum(_bread(model, theta, x, information) * B))
     k, df, more = model.coordinates.k, references.df, references.df_independence
     with np.errstate(invalid="ignore", divide="ignore"):
         if estimator == "mlr":
@@ -259,14 +268,13 @@ def _independence_trace(model: StructuralModel) -> float:
     """tr(A^-1 B) of the model of independence, without the fixed exogenous variables."""
     total = 0.0
     means = model.structure.table.meanstructure
-    for g, (Y, x) in enumerate(zip(_values(model), fixed_exogenous(model), strict=True)):
+    fixed = model.structure.table.conventions.fixed_x
+    for g, (Y, x) in enumerate(zip(_values(model), exogenous(model), strict=True)):
         codes = None if model.observations.clusters is None else model.observations.clusters[g]
         J = sum(model.observations.n_clusters)
         more = 1.0 if codes is None else J / (J - 1)
-        inner = Y[:, ~x]
-        total += more * sum(
-            _moment_trace(inner[:, i : i + 1], means, codes) for i in range(inner.shape[1])
-        )
+        parts = [Y[:, [i]] for i in np.flatnonzero(~x)] + ([] if fixed else [Y[:, x]])
+        total += more * sum(_moment_trace(part, means, codes) for part in parts)
     return total
 
 
@@ -289,12 +297,18 @@ def _weighted_variances(model: StructuralModel) -> float:
     """The part of tr(W Gamma) that the parameters of independence take up."""
     total = 0.0
     means = model.structure.table.meanstructure
-    for Y, x in zip(_values(model), fixed_exogenous(model), strict=True):
-        variance = Y.var(axis=0)[~x]
+    fixed = model.structure.table.conventions.fixed_x
+    for Y, given, x in zip(_values(model), fixed_exogenous(model), exogenous(model), strict=True):
+        variance = Y.var(axis=0)
         part = 0.0
-        for _, U, m in _residual_moments(Y, x):
-            own = np.diagonal(U, axis1=1, axis2=2)[:, ~x] / variance
+        Lx = np.linalg.inv(np.linalg.cholesky(np.cov(Y[:, x].T, ddof=0).reshape(x.sum(), -1)))
+        for _, U, m in _residual_moments(Y, given):
+            own = (np.diagonal(U, axis1=1, axis2=2) / variance)[:, ~x]
             part += 0.5 * float((own * own).sum())
-            part += float((m[:, ~x] ** 2 / variance).sum()) if means else 0.0
+            part += float((m[:, ~x] ** 2 / variance[~x]).sum()) if means else 0.0
+            if not fixed:
+                white = Lx @ U[:, x][:, :, x] @ Lx.T
+                part += 0.5 * float((white * white).sum())
+                part += float(((m[:, x] @ Lx.T) ** 2).sum()) if means else 0.0
         total += part / len(Y)
     return total

@@ -205,11 +205,23 @@ class _Reader(ArithmeticReader):
         if kind not in ("group", "level"):
             self._at -= 2
             return None
-        value = self.take()
-        if value.kind in (Kind.OPERATOR, Kind.END) or not value.value:
-            raise self.fault(colon, f"after {kind}: the name of the {kind} is missing")
         block = cast(Literal["group", "level"], kind)
-        return Block(block, value.value, name.start, value.end)
+        first = self.token
+        if self._over(colon) or first.is_operator(":"):
+            raise self.fault(colon, f"after {kind}: the name of the {kind} is missing")
+        last = self.take()
+        while not self._over(last):
+            last = self.take()
+        # A name of several words, as Grant-White, stands as it is written.
+        value = first.value if last is first else self._text[first.start : last.end]
+        return Block(block, value, name.start, last.end)
+
+    def _over(self, before: Token) -> bool:
+        """Whether the line, or the statement, ends after a token."""
+        token = self.token
+        if token.kind is Kind.END or token.is_operator(";"):
+            return True
+        return "\n" in self._text[before.end : token.start]
 
     def _operator_ahead(self) -> Token:
         """The operator that says which kind of statement begins here."""

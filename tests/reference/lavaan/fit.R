@@ -55,6 +55,7 @@ arguments <- function(o) {
 
 rows <- function(frame, columns) {
   out <- list()
+  if (is.character(frame$group)) frame$group <- match(frame$group, unique(frame$group[frame$group != "0" & frame$group != ""]))
   for (name in intersect(columns, names(frame))) {
     x <- frame[[name]]
     out[[name]] <- if (is.numeric(x)) vec(x) else texts(as.character(x))
@@ -72,6 +73,7 @@ one_model <- function(m) {
     fit <- suppressWarnings(do.call(verb, own))
     if (lavInspect(fit, "converged")) break
   }
+  fit <- polished(fit, verb, own)
   columns <- c("lhs", "op", "rhs", "group", "label", "est", "se", "z", "pvalue", "ci.lower", "ci.upper")
   pe <- suppressWarnings(parameterEstimates(fit, standardized = TRUE, remove.system.eq = FALSE))
   std <- suppressWarnings(standardizedSolution(fit, remove.eq = FALSE, remove.ineq = FALSE, remove.def = FALSE))
@@ -109,6 +111,27 @@ one_model <- function(m) {
   }
   writeLines(toJSON(said, null = "null", json_verbatim = TRUE), file.path(home, "output", paste0(m$key, ".json")))
   cat(m$key, "\n")
+}
+
+# Newton steps from where nlminb stopped, along what equality constraints leave.
+polished <- function(fit, verb, own) {
+  table <- parTable(fit)
+  if (any(table$op %in% c("<", ">"))) return(fit)
+  model <- fit@Model
+  x <- lavaan:::lav_model_get_parameters(model)
+  H <- lavInspect(fit, "hessian")
+  K <- if (model@eq.constraints) model@eq.constraints.K else diag(length(x))
+  for (i in 1:4) {
+    g <- lavaan:::lav_model_gradient(model, lavsamplestats = fit@SampleStats, lavdata = fit@Data)
+    g <- if (model@eq.constraints && length(g) == ncol(K)) g else crossprod(K, g)
+    x <- x - drop(K %*% solve(crossprod(K, H %*% K), g))
+    model <- lavaan:::lav_model_set_parameters(model, x = x)
+  }
+  table$est[table$free > 0] <- x[table$free[table$free > 0]]
+  own$start <- table
+  own$control <- NULL
+  own$optim.method <- "none"
+  suppressWarnings(do.call(verb, own))
 }
 
 digest_of <- function(path) unname(tools::md5sum(path))
