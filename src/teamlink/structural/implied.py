@@ -265,7 +265,8 @@ def second_order(block: Block, state: State, back: Adjoints) -> Array:
     i, j = block.a_row[:, None], block.a_col[:, None]
     k, l = block.a_row[None, :], block.a_col[None, :]  # noqa: E741
     paths = 2 * (P[:, k, j] * E[:, l, i] + P[:, i, l] * E[:, j, k] + U[:, k, i] * C[:, j, l])
-    if len(block.m_row):
+    # No mean need be free for means to move: those of exogenous variables are the data's.
+    if len(block.m_row) or len(block.x_mean) or block.m.any():
         paths += h[:, k] * E[:, l, i] * mean[:, j] + h[:, i] * E[:, j, k] * mean[:, l]
     k, l = block.s_row[None, :], block.s_col[None, :]  # noqa: E741
     weight = np.where(block.s_row == block.s_col, 1.0, 2.0)

@@ -1,0 +1,124 @@
+"""`sem` with two levels and with missing values against lavaan, number by number."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import teamlink as tl
+
+from .twolevel import parse
+
+TWO = """
+level: 1
+    fw =~ y1 + y2 + y3
+    fw ~ x1 + x2 + x3
+level: 2
+    fb =~ y1 + y2 + y3
+    fb ~ w1 + w2
+"""
+ONE = "visual =~ x1 + x2 + x3; textual =~ x4 + x5 + x6; speed =~ x7 + x8 + x9"
+
+MODELS: dict[str, tuple[str, bool, dict[str, Any]]] = {
+    "complete": (TWO, False, {}),
+    "complete_random_x": (TWO, False, {"fixed_x": False}),
+    "complete_mlr": (TWO, False, {"estimator": "mlr"}),
+    "missing": (TWO, True, {"missing": "fiml"}),
+    "rows_missing": (ONE, True, {"missing": "fiml"}),
+    "rows_missing_mlr": (ONE, True, {"missing": "fiml", "estimator": "mlr"}),
+}
+
+SHORT = {"complete": 1e-5, "complete_random_x": 1e-5, "complete_mlr": 1e-5, "missing": 1e-3}
+"""How far below the optimum lavaan's log-likelihood may lie: with two levels its optimiser stops
+with a slope left, at the tightest tolerance at which it reports success."""
+
+AWAY = {"complete": 5e-3, "complete_random_x": 5e-3, "complete_mlr": 5e-3, "missing": 2e-2}
+"""How far its estimates may lie, in standard errors, for the same reason."""
+
+
+@cache
+def fit(key: str) -> Any:
+    model, holed, options = MODELS[key]
+    if model is TWO:
+        return tl.sem(model, parse.demo(holed), cluster="cluster", **options)
+    return tl.sem(model, parse.holzinger(holed), **options)
+
+
+@cache
+def matched(key: str) -> Any:
+    """Our table beside lavaan's, row by row."""
+    theirs = parse.reference(key).table
+    ours = fit(key).parameters
+    names = [name for name in ("lhs", "op", "rhs", "level") if name in theirs]
+    found = theirs.merge(ours, on=names, suffixes=("_lavaan", ""), validate="one_to_one")
+    assert len(found) == len(theirs)
+    return found
+
+
+@pytest.mark.parametrize("key", MODELS)
+class TestAgainstLavaan:
+    def test_log_likelihood(self, key):
+        theirs = parse.reference(key).measures["logl"]
+        assert fit(key).converged
+        assert theirs <= fit(key).llf + 1e-6
+        assert fit(key).llf == pytest.approx(theirs, abs=SHORT.get(key, 1e-6))
+
+    def test_estimates(self, key):
+        table = matched(key)
+        away = np.abs(table["est"] - table["est_lavaan"])
+        if key in AWAY:
+            assert (away / table["se_lavaan"]).max() < AWAY[key]
+        else:
+            assert (away / np.abs(table["est_lavaan"])).max() < 1e-5
+
+    def test_standard_errors(self, key):
+        table = matched(key)
+        # Sandwich errors move with the estimates, from which lavaan's are a little way off.
+        tolerance = 3e-4 if key == "complete_mlr" else 1e-4
+        assert table["se"].to_numpy() == pytest.approx(table["se_lavaan"].to_numpy(), rel=tolerance)
+
+    def test_degrees_of_freedom_and_counts(self, key):
+        ours, theirs = fit(key).fit_measures, parse.reference(key).measures
+        names = {"npar": "npar", "df": "df"}
+        if key != "complete_random_x":
+            # lavaan keeps the covariances of random x in its baseline at two levels; we do not.
+            names["baseline_df"] = "baseline.df"
+        for name, other in names.items():
+            assert ours[name] == theirs[other]
+
+    def test_chisquare_is_that_against_the_true_saturated_model(self, key):
+        ours, theirs = fit(key).fit_measures, parse.reference(key).measures
+        saturated = theirs["unrestricted.logl"]
+        assert saturated <= ours["logl_h1"] + 1e-6
+        chisq = 2 * (ours["logl_h1"] - ours["logl"])
+        assert ours["chisq"] == pytest.approx(chisq, abs=1e-9)
+        # lavaan's saturated model stops early: its chi-square is too small by that much.
+        short = 2 * (ours["logl_h1"] - saturated) + 2 * SHORT.get(key, 1e-6)
+        assert ours["chisq"] == pytest.approx(theirs["chisq"], abs=short)
+
+    def test_indices(self, key):
+        ours, theirs = fit(key).fit_measures, parse.reference(key).measures
+        names = {"cfi": "cfi", "tli": "tli", "rmsea": "rmsea"}
+        if key in SHORT:
+            names |= {"srmr_within": "srmr_within", "srmr_between": "srmr_between"}
+            if key == "complete_random_x":
+                names = {"cfi": "cfi", "rmsea": "rmsea"}
+        else:
+            names["srmr"] = "srmr"
+        for name, other in names.items():
+            assert ours[name] == pytest.approx(theirs[other], abs=5e-4 if key == "missing" else 2e-5)
+
+    def test_scaling_factors(self, key):
+        if not key.endswith("mlr"):
+            assert "chisq_scaling_factor" not in fit(key).fit_measures
+            return
+        ours, theirs = fit(key).fit_measures, parse.reference(key).measures
+        for name in (
+            *("chisq_scaling_factor", "scaling_factor_h0", "scaling_factor_h1"),
+            "baseline_chisq_scaling_factor",
+        ):
+            other = name.replace("_", ".")
+            assert ours[name] == pytest.approx(theirs[other], abs=1e-3)
