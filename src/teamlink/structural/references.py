@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from teamlink.structural.discrepancy import CompleteData
-from teamlink.structural.implied import Moments
 from teamlink.structural.identification import degrees_of_freedom
+from teamlink.structural.implied import Moments
 from teamlink.structural.incomplete import MissingData
 from teamlink.structural.levelfit import (
     baseline_clusterwise,

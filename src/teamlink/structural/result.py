@@ -16,16 +16,15 @@ from teamlink.errors import check_option
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.structural.difference import Difference, scaled_difference
-from teamlink.structural.implied import Moments
+from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
-from teamlink.structural.implied import State
+from teamlink.structural.implied import Moments, State
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.modification import modification_indices
 from teamlink.structural.parameters import ParameterTable
 from teamlink.structural.present import parameter_frame, standardized_frame, summarize, tidy
 from teamlink.structural.references import References, references_of
 from teamlink.structural.robust import Scaling, scaling
-from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.typing import Array
 
 if TYPE_CHECKING:
