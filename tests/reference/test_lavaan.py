@@ -113,9 +113,7 @@ def test_standardised(key: str) -> None:
         assert (gap[np.isfinite(other[theirs])] <= 2e-5).all()
     own, other = both(key, "standardized", fit(key).standardized)
     known = other["se"].fillna(0.0) > 1e-8
-    np.testing.assert_allclose(
-        own["se"][known], other["se"][known], rtol=STANDARD_ERROR, atol=1e-7
-    )
+    np.testing.assert_allclose(own["se"][known], other["se"][known], rtol=STANDARD_ERROR, atol=1e-7)
 
 
 @models

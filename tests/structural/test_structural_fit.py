@@ -38,9 +38,7 @@ class TestInvariance:
         scaled = tl.sem(FACTORS, data().assign(**{k: data()[k] * c for k, c in units.items()}))
         ratio = scaled.params["f=~x2"] / fit().params["f=~x2"]
         assert ratio == pytest.approx(1e-6, rel=1e-7)
-        assert scaled.fit_measures["chisq"] == pytest.approx(
-            fit().fit_measures["chisq"], rel=1e-8
-        )
+        assert scaled.fit_measures["chisq"] == pytest.approx(fit().fit_measures["chisq"], rel=1e-8)
         np.testing.assert_allclose(
             scaled.parameters["std_all"], fit().parameters["std_all"], rtol=1e-7
         )
@@ -284,12 +282,8 @@ def test_robust_errors_by_hand() -> None:
     e = data()["y"].to_numpy() - X @ beta
     bread = np.linalg.inv(X.T @ X)
     V = bread @ (X.T * e**2) @ X @ bread
-    np.testing.assert_allclose(
-        found.bse[["y~u", "y~v"]], np.sqrt(np.diag(V))[1:], rtol=1e-6
-    )
+    np.testing.assert_allclose(found.bse[["y~u", "y~v"]], np.sqrt(np.diag(V))[1:], rtol=1e-6)
     grouped = fit("y ~ u + v", cluster="school")
     scores = pd.DataFrame(X * e[:, None]).groupby(data()["school"].to_numpy()).sum().to_numpy()
     V = bread @ scores.T @ scores @ bread * 30 / 29
-    np.testing.assert_allclose(
-        grouped.bse[["y~u", "y~v"]], np.sqrt(np.diag(V))[1:], rtol=1e-6
-    )
+    np.testing.assert_allclose(grouped.bse[["y~u", "y~v"]], np.sqrt(np.diag(V))[1:], rtol=1e-6)

@@ -66,9 +66,7 @@ class Coordinates:
             both, edge + width * np.sin(theta) ** 2,
             np.where(one, edge + sign * c * theta**2, c * theta),
         )  # fmt: skip
-        first = np.where(
-            both, width * np.sin(2 * theta), np.where(one, 2 * sign * c * theta, c)
-        )
+        first = np.where(both, width * np.sin(2 * theta), np.where(one, 2 * sign * c * theta, c))
         second = np.where(both, 2 * width * np.cos(2 * theta), np.where(one, 2 * sign * c, 0.0))
         return u, first, np.broadcast_to(second, theta.shape)
 
@@ -145,9 +143,7 @@ def ordered_definitions(table: ParameterTable) -> tuple[Definition, ...]:
     return tuple(done.values())
 
 
-def coordinates(
-    table: ParameterTable, row_parameter: Codes, names: tuple[str, ...]
-) -> Coordinates:
+def coordinates(table: ParameterTable, row_parameter: Codes, names: tuple[str, ...]) -> Coordinates:
     """Independent coordinates of the q parameters under the constraints of a table.
 
     Raises

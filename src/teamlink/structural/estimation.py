@@ -217,7 +217,12 @@ def _options(
     observed = estimator == "mlr" or cluster is not None or missing == "fiml"
     default = "observed" if observed else "expected"
     return Options(
-        cluster, group, missing, levels, estimator, information or default  # type: ignore[arg-type]
+        cluster,
+        group,
+        missing,
+        levels,
+        estimator,
+        information or default,  # type: ignore[arg-type]
     )
 
 

@@ -185,9 +185,9 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
         left.append(lifted)
         gap = np.sqrt(0.5) * (L @ (own.Sigma[0] - state.Sigma[0]) @ L.T)
         right.append(np.concatenate([gap.ravel(), L @ (own.mu[0] - state.mu[0])]))
-    solved = np.linalg.lstsq(
-        np.concatenate(left)[:, ~is_path], np.concatenate(right), rcond=1e-10
-    )[0]
+    solved = np.linalg.lstsq(np.concatenate(left)[:, ~is_path], np.concatenate(right), rcond=1e-10)[
+        0
+    ]
     found = x.copy()
     found[~is_path] = solved
     return _lifted(structure, found, x)

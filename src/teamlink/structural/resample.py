@@ -181,9 +181,7 @@ def reach(model: StructuralModel, term: str, theta: Array) -> Reach:
     return Reach(low, high, bool(np.isfinite(low) or np.isfinite(high)), step)
 
 
-def pinned(
-    model: StructuralModel, term: str, values: Array, theta: Array
-) -> StructuralModel:
+def pinned(model: StructuralModel, term: str, values: Array, theta: Array) -> StructuralModel:
     """The model with a parameter held at each of values (R,); the search starts at theta (k,)."""
     coordinates = model.coordinates.pinned(_form(model, term), values)
     x = np.tile(model.parameters(theta[None]), (len(values), 1))
