@@ -58,6 +58,18 @@ def matched(key: str) -> Any:
     return found
 
 
+@pytest.mark.parametrize(
+    ("level", "key"), [("within", "saturated_between"), ("between", "saturated_within")]
+)
+def test_fit_of_a_level_is_that_of_the_other_one_saturated(level, key):
+    ours, theirs = fit("complete").level_fit.loc[level], parse.reference(key).measures
+    assert ours["df"] == theirs["df"]
+    h1 = fit("complete").fit_measures["logl_h1"]
+    assert ours["chisq"] == pytest.approx(2 * (h1 - theirs["logl"]), abs=1e-4)
+    srmr = fit("complete").fit_measures[f"srmr_{level}"]
+    assert ours["srmr"] == pytest.approx(srmr, abs=2e-3)
+
+
 @pytest.mark.parametrize("key", MODELS)
 class TestAgainstLavaan:
     def test_log_likelihood(self, key):
@@ -109,7 +121,9 @@ class TestAgainstLavaan:
         else:
             names["srmr"] = "srmr"
         for name, other in names.items():
-            assert ours[name] == pytest.approx(theirs[other], abs=5e-4 if key == "missing" else 2e-5)
+            assert ours[name] == pytest.approx(
+                theirs[other], abs=5e-4 if key == "missing" else 2e-5
+            )
 
     def test_scaling_factors(self, key):
         if not key.endswith("mlr"):

@@ -124,9 +124,7 @@ class TestInvariance:
     def test_equal_loadings_cost_deviance(self):
         frame = schools(6, J=100)
         free = tl.sem(MODEL, frame, cluster="school", group="half")
-        equal = tl.sem(
-            MODEL, frame, cluster="school", group="half", group_equal=["loadings"]
-        )
+        equal = tl.sem(MODEL, frame, cluster="school", group="half", group_equal=["loadings"])
         assert equal.fit_measures["df"] == free.fit_measures["df"] + 4
         assert equal.deviance > free.deviance
 
@@ -156,9 +154,7 @@ class TestSaturated:
         y = rng.normal(size=len(frame))
         frame["y1"] = y - 0.98 * pd.Series(y).groupby(frame["school"]).transform("mean")
         with pytest.warns(BoundaryFit, match="singular covariance between clusters"):
-            fit = tl.sem(
-                "level: 1\n y1 ~ x\nlevel: 2\n y1 ~ w", frame, cluster="school"
-            )
+            fit = tl.sem("level: 1\n y1 ~ x\nlevel: 2\n y1 ~ w", frame, cluster="school")
         assert any("variance of y1" in said for said in fit.improper)
         # Below the boundary of the saturated model, so no chi-square is clipped to zero.
         assert fit.fit_measures["chisq"] < 0

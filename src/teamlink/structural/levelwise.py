@@ -102,27 +102,19 @@ def _with_levels(model: StructuralModel, kinds: dict[int, Kind]) -> StructuralMo
             rows += _plain_rows(table, group, level, kind)
     labels = {row.label for row in rows if row.label}
     kept = tuple(c for c in table.constraints if _labels(c) <= labels)
-    latent = [
-        () if b % 2 + 1 in kinds else own.latent for b, own in enumerate(table.roles)
-    ]
+    latent = [() if b % 2 + 1 in kinds else own.latent for b, own in enumerate(table.roles)]
     plain = replace(table, rows=tuple(rows), definitions=(), constraints=kept)
     structure = structure_of(plain, [own.observed for own in table.roles], latent)
-    started = replace(
-        model, structure=structure, first=first_points(structure, model.sample)
-    )
+    started = replace(model, structure=structure, first=first_points(structure, model.sample))
     return started.scaled()
 
 
 def _labels(constraint: Constraint) -> set[str]:
     """Names that a constraint speaks of."""
-    return {
-        symbol.name for side in (constraint.left, constraint.right) for symbol in symbols(side)
-    }
+    return {symbol.name for side in (constraint.left, constraint.right) for symbol in symbols(side)}
 
 
-def _plain_rows(
-    table: ParameterTable, group: int, level: int, kind: Kind
-) -> Iterator[Parameter]:
+def _plain_rows(table: ParameterTable, group: int, level: int, kind: Kind) -> Iterator[Parameter]:
     """Variances, covariances (but for independence) and means of a block."""
     b = (group - 1) * len(table.levels) + level - 1
     roles = table.roles[b]

@@ -19,6 +19,7 @@ from teamlink.structural.difference import Difference, scaled_difference
 from teamlink.structural.implied import Moments
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
 from teamlink.structural.implied import State
+from teamlink.structural.levelwise import level_fit
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.modification import modification_indices
 from teamlink.structural.parameters import ParameterTable
@@ -109,6 +110,15 @@ class StructuralFit(Fit):
             "ntotal": float(self.nobs),
         }
         return pd.Series(measures, name="value")
+
+    @cached_property
+    def level_fit(self) -> pd.DataFrame:
+        """Indices of fit of each level of a two-level model, the other one saturated.
+
+        Rows "within" and "between": ``chisq, df, pvalue, cfi, tli, rmsea, rmsea_ci_lower,
+        rmsea_ci_upper, srmr, n``; n is the number of rows within, of clusters between.
+        """
+        return level_fit(self.model, self.references)
 
     def _residual_indices(self, said: list[Moments], sizes: Array) -> dict[str, float]:
         """SRMR, or one a level."""
