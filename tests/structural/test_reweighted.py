@@ -41,8 +41,8 @@ def repeated(frame, weights, fit, clustered):
         rows = seen.index[seen.rows[g]]
         for j in range(seen.n_clusters[g]):
             own = frame.loc[rows[codes == j]]
-            for copy in range(int(weights[at + j])):
-                parts.append(own.assign(school=own["school"].astype(str) + f"-{copy}"))
+            names = own["school"].astype(str)
+            parts += [own.assign(school=names + f"-{k}") for k in range(int(weights[at + j]))]
         at += seen.n_clusters[g]
     return pd.concat(parts, ignore_index=True)
 

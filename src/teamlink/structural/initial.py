@@ -102,8 +102,8 @@ def _paths(block: Block, S: Array) -> tuple[Array, Array]:
         # What the marker shares with observed predictors of the factor is the factor's.
         causes = np.flatnonzero(free[f, :p])
         if causes.size:
-            inner = S[np.ix_(causes, causes)]
-            A[f, causes] = np.linalg.lstsq(inner, S[causes, marker], rcond=None)[0] / unit
+            among = S[np.ix_(causes, causes)]
+            A[f, causes] = np.linalg.lstsq(among, S[causes, marker], rcond=None)[0] / unit
     for y in range(p):
         predictors = [
             int(c) for r, c in zip(block.a_row, block.a_col, strict=True) if r == y and c < p
