@@ -262,7 +262,8 @@ class ArithmeticReader(Cursor):
                 raise self.fault(token, "this number is too large")
             return Number(value, token.start, token.end)
         if token.kind is Kind.NAME:
-            if self.token.is_operator("("):
+            gap = self._text[token.end : self.token.start]
+            if self.token.is_operator("(") and "\n" not in gap:
                 return self._call(token)
             return Symbol(token.value, token.start, token.end)
         if token.is_operator("("):

@@ -72,7 +72,10 @@ class Equations:
     text: str = field(compare=False, default="", repr=False)
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self.statements))
+        shown = [str(statement) for statement in self.statements]
+        # A line that begins with a sign or a parenthesis would go on with the one before.
+        ends = [";" if after[0] in "-(" else "" for after in (*shown[1:], " ")]
+        return "\n".join(text + end for text, end in zip(shown, ends, strict=True))
 
     def fault(self, message: str, place: HasPlace) -> FormulaError:
         """Make an error that points at a place of the text."""
@@ -174,7 +177,8 @@ class _Reader(ArithmeticReader):
         if token.kind is Kind.END or token.is_operator(";"):
             return
         before = self._tokens[self._at - 1].end
-        if "\n" in self._text[before : token.start] and not token.kind is Kind.OPERATOR:
+        new_line = "\n" in self._text[before : token.start]
+        if new_line and (token.kind is not Kind.OPERATOR or token.value == "("):
             return
         if token.kind is Kind.OPERATOR:
             message = _REFUSED.get(token.value, f"{token.value!r} cannot stand here")

@@ -130,6 +130,7 @@ polished <- function(fit, verb, own) {
   table$est[table$free > 0] <- x[table$free[table$free > 0]]
   own$start <- table
   own$control <- NULL
+  if (is.null(own$fixed.x)) own$fixed.x <- TRUE
   own$optim.method <- "none"
   suppressWarnings(do.call(verb, own))
 }
