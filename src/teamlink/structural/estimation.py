@@ -21,14 +21,14 @@ from teamlink.structural.binding import (
 )
 from teamlink.structural.conventions import Conventions
 from teamlink.structural.discrepancy import CompleteData, Likelihood
-from teamlink.structural.implied import Moments
 from teamlink.structural.identification import check_counts, check_identified
+from teamlink.structural.implied import Moments
+from teamlink.structural.initial import first_points
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.observations import Observations, check_moments, observe
 from teamlink.structural.parameters import ParameterTable, parameter_table, variable_names
 from teamlink.structural.result import StructuralFit
 from teamlink.structural.robust import robust_covariance
-from teamlink.structural.initial import first_points
 from teamlink.structural.structure import Structure, structure_of
 from teamlink.syntax.equations import Equations, read_equations
 from teamlink.syntax.statements import Block as Header
@@ -269,7 +269,8 @@ def _bound(
         structure, likelihood, sample, offset, first_points(structure, sample),
         options.information, observations,
     )  # fmt: skip
-    check_counts(model)
+    if not structure.table.slopes:
+        check_counts(model)
     return model.scaled()
 
 

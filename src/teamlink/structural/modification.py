@@ -81,7 +81,7 @@ def _score_tests(model: StructuralModel, x: Array, K: Array) -> tuple[Array, Arr
     V = np.diag(information[q:, q:]) - (cross * taken).sum(axis=0)
     size = np.diag(information[q:, q:])
     with np.errstate(invalid="ignore", divide="ignore"):
-        V = np.where(V > _NOTHING * size, V, np.nan)
+        V = np.where(_NOTHING * size < V, V, np.nan)
         return u[q:] ** 2 / V, u[q:] / V
 
 

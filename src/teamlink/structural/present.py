@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -73,12 +73,16 @@ def parameter_frame(fit: StructuralFit, level: float = 0.95) -> pd.DataFrame:
     est, se = _values(fit)
     columns = _with_tests(_labels(fit), "est", est, se, level)
     for kind in ("lv", "all"):
-        columns[f"std_{kind}"] = standardized(fit.model, fit.x, kind)[0]
+        # A variance that depends on the predictor standardises nothing.
+        slopes = bool(fit.table.slopes)
+        columns[f"std_{kind}"] = np.nan if slopes else standardized(fit.model, fit.x, kind)[0]
     return pd.DataFrame(columns)
 
 
 def standardized_frame(fit: StructuralFit, kind: Literal["all", "lv"]) -> pd.DataFrame:
     """See `StructuralFit.standardized`."""
+    if fit.table.slopes:
+        raise OptionError("with random slopes variances depend on predictors: no standard solution")
     values, slopes = standardized(fit.model, fit.x, kind)
     q = fit.model.structure.q
     V = fit.estimates.covariance[0, :q, :q]
@@ -116,28 +120,41 @@ _SECTIONS = (
 )
 
 
+def _srmr(measures: pd.Series[Any]) -> tuple[str, str]:
+    if "srmr" in measures:
+        return "SRMR", number(measures["srmr"], 3)
+    within, between = measures["srmr_within"], measures["srmr_between"]
+    return "SRMR within, between", f"{number(within, 3)}, {number(between, 3)}"
+
+
+def _of_saturated(measures: pd.Series[Any]) -> str:
+    return f"  (saturated {number(measures['logl_h1'])})" if "logl_h1" in measures else ""
+
+
 def summarize(fit: StructuralFit, level: float) -> Summary:
     """See `StructuralFit.summary`."""
     m = fit.fit_measures
     facts = [
         ("Rows", f"{fit.nobs}" + _sizes(fit)),
         ("Parameters", f"{fit.n_parameters}"),
-        ("Log-likelihood", f"{number(fit.llf)}  (saturated {number(m['logl_h1'])})"),
+        ("Log-likelihood", number(fit.llf) + _of_saturated(m)),
         ("AIC, BIC", f"{number(fit.aic, 2)}, {number(fit.bic, 2)}"),
-        ("Chi-square", _test(m["chisq"], int(m["df"]), m["pvalue"])),
     ]
+    if "chisq" in m:
+        facts.append(("Chi-square", _test(m["chisq"], int(m["df"]), m["pvalue"])))
     if fit.scaling is not None:
         shown = _test(m["chisq_scaled"], int(m["df"]), m["pvalue_scaled"])
         facts.append(("scaled", f"{shown}, factor {number(m['chisq_scaling_factor'])}"))
-    facts += [
-        ("CFI, TLI", f"{number(m['cfi'], 3)}, {number(m['tli'], 3)}"),
-        (
-            "RMSEA",
-            f"{number(m['rmsea'], 3)}  (90% {number(m['rmsea_ci_lower'], 3)} to "
-            f"{number(m['rmsea_ci_upper'], 3)})",
-        ),
-        ("SRMR", number(m["srmr"], 3)),
-    ]
+    if "cfi" in m:
+        facts += [
+            ("CFI, TLI", f"{number(m['cfi'], 3)}, {number(m['tli'], 3)}"),
+            (
+                "RMSEA",
+                f"{number(m['rmsea'], 3)}  (90% {number(m['rmsea_ci_lower'], 3)} to "
+                f"{number(m['rmsea_ci_upper'], 3)})",
+            ),
+            _srmr(m),
+        ]
     frame = parameter_frame(fit, level)
     tables = []
     for group in range(1, len(fit.table.groups) + 1):

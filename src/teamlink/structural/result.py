@@ -16,9 +16,9 @@ from teamlink.errors import check_option
 from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.structural.difference import Difference, scaled_difference
-from teamlink.structural.implied import Moments
+from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
-from teamlink.structural.implied import State
+from teamlink.structural.implied import Moments, State
 from teamlink.structural.levelwise import level_fit
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.modification import modification_indices
@@ -26,7 +26,6 @@ from teamlink.structural.parameters import ParameterTable
 from teamlink.structural.present import parameter_frame, standardized_frame, summarize, tidy
 from teamlink.structural.references import References, references_of
 from teamlink.structural.robust import Scaling, scaling
-from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.typing import Array
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class StructuralFit(Fit):
     @cached_property
     def scaling(self) -> Scaling | None:
         """Factors of the robust tests; None where nothing robust was asked."""
-        if self.options.robust is None:
+        if self.options.robust is None or self.table.slopes:
             return None
         return scaling(
             self.model, self.working_theta, self.options.robust, self.references,
@@ -95,15 +94,20 @@ class StructuralFit(Fit):
 
     @cached_property
     def fit_measures(self) -> pd.Series[Any]:
-        """Indices of fit, under lavaan's names with underscores."""
+        """Indices of fit, under lavaan's names with underscores.
+
+        With random slopes there is no saturated model, so there are but the log-likelihood and
+        what follows from it.
+        """
         sizes = np.array([float(len(values)) for values in self.model.observations.values])
         said = [Moments(state.Sigma, state.mu) for state in self.states]
         measures = {"npar": float(self.n_parameters)}
-        measures |= fit_indices(self.test_of_fit, self.scaling)
-        measures |= self._residual_indices(said, sizes)
+        if not self.table.slopes:
+            measures |= fit_indices(self.test_of_fit, self.scaling)
+            measures |= self._residual_indices(said, sizes)
+            measures["logl_h1"] = -self.references.saturated / 2
         measures |= {
             "logl": self.llf,
-            "logl_h1": -self.references.saturated / 2,
             "aic": self.aic,
             "bic": self.bic,
             "sabic": self.deviance + np.log((self.nobs + 2) / 24) * self.n_parameters,
