@@ -102,7 +102,7 @@ class LevelMap:
     def joined(
         self, within: Moments | Tangents, between: Moments | Tangents, at: Array | None = None
     ) -> LevelMoments:
-        """Moments (R,) of the model from those of its blocks; directions (R, K) with loadings `at`."""
+        """Moments (R,) of the model from those of its blocks; directions (R, K) if at loadings `at`."""
         lead = within.mu.shape[:-1]
         y, e, b, o = self.own_w, self.effects, self.effects_b, self.own_b
         m = self.p + len(self.slope_b)
@@ -155,7 +155,7 @@ class LevelMap:
         return Moments(inner, mean), Moments(Sigma, mu)
 
     def bend(self, gradient: LevelMoments, within: Tangents, second: int) -> Array:
-        """What the auxiliary variances add to the Hessian, the second block having more directions."""
+        """What the auxiliary variances add to the Hessian, `second` directions coming after."""
         L = self.loadings(within)
         R, first = L.shape[:2]
         size = L.shape[2] * L.shape[3]

@@ -76,7 +76,18 @@ def parameter_frame(fit: StructuralFit, level: float = 0.95) -> pd.DataFrame:
         # A variance that depends on the predictor standardises nothing.
         slopes = bool(fit.table.slopes)
         columns[f"std_{kind}"] = np.nan if slopes else standardized(fit.model, fit.x, kind)[0]
-    return pd.DataFrame(columns)
+    frame = pd.DataFrame(columns)
+    if not fit.table.slopes:
+        return frame
+    # What only serves the product of slope and predictor says nothing to a reader.
+    hidden = {slope.product for slope in fit.table.slopes}
+    plain = {(slope.outcome, slope.predictor, slope.group) for slope in fit.table.slopes}
+    own = zip(frame["lhs"], frame["rhs"], frame["group"], strict=True)
+    first = (frame["op"] == "~") & (frame["level"] == 1)
+    fixed = first.to_numpy() & np.array([key in plain for key in own])
+    hide = frame["lhs"].isin(hidden).to_numpy() | fixed
+    shown: pd.DataFrame = frame[~hide].reset_index(drop=True)
+    return shown
 
 
 def standardized_frame(fit: StructuralFit, kind: Literal["all", "lv"]) -> pd.DataFrame:
@@ -209,7 +220,10 @@ def _remarks(fit: StructuralFit) -> tuple[str, ...]:
     seen = fit.model.observations
     if fit.options.cluster is not None:
         J = sum(seen.n_clusters)
-        said.append(f"Scores are summed over the {J} clusters of {fit.options.cluster}.")
+        if len(fit.table.levels) == 2:
+            said.append(f"Two levels: {seen.n_rows} rows in {J} clusters of {fit.options.cluster}.")
+        else:
+            said.append(f"Scores are summed over the {J} clusters of {fit.options.cluster}.")
     if fit.table.conventions.fixed_x and any(roles.exogenous for roles in fit.table.roles):
         names = dict.fromkeys(name for roles in fit.table.roles for name in roles.exogenous)
         said.append(f"Moments of exogenous variables are those of the sample: {', '.join(names)}.")

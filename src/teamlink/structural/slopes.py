@@ -77,15 +77,36 @@ def within_entries(
             message = 'a random slope is written y ~ rv("s")*x, without other modifiers'
             raise equations.fault(message, modifier)
         slope = Slope(entry.lhs, entry.rhs, str(modifier.values[0]), group)
+        _check_predictor(equations, entries, slope, modifier)
         if any(other.name == slope.name for other in slopes):
             raise equations.fault(f"the slope {slope.name!r} has two paths", modifier)
         slopes.append(slope)
         one, none = (Modifier("fix", (value,)) for value in (1.0, 0.0))
         name = slope.product
+        # The predictor stays one: convention adds what it adds where a slope is fixed.
+        done.append(Entry(slope.outcome, "~", entry.rhs, True, (none,), entry.start, entry.end))
         done.append(Entry(slope.outcome, "~", name, True, (one,), entry.start, entry.end))
         done.append(Entry(name, "~~", name, True, (one,), entry.start, entry.end))
         done.append(Entry(name, "~1", "", True, (none,), entry.start, entry.end))
     return done, slopes
+
+
+def _check_predictor(
+    equations: Equations, entries: Sequence[Entry], slope: Slope, modifier: Modifier
+) -> None:
+    """Refuse a predictor that is no variable of the data, or that the outcome acts on."""
+    if any(entry.op == "=~" and entry.lhs == slope.predictor for entry in entries):
+        message = f"{slope.predictor!r} is a factor: a random slope needs an observed predictor"
+        raise equations.fault(message, modifier)
+    paths = [(e.rhs, e.lhs) for e in entries if e.op == "~"]
+    paths += [(e.lhs, e.rhs) for e in entries if e.op == "=~"]
+    reached, before = {slope.outcome}, set[str]()
+    while reached != before:
+        before = set(reached)
+        reached |= {end for start, end in paths if start in reached}
+    if slope.predictor in reached:
+        message = f"{slope.predictor!r} depends on {slope.outcome!r}: its slope cannot be random"
+        raise equations.fault(message, modifier)
 
 
 def between_entries(entries: Sequence[Entry], slopes: Sequence[Slope]) -> list[Entry]:
