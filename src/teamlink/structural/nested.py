@@ -102,7 +102,7 @@ class LevelMap:
     def joined(
         self, within: Moments | Tangents, between: Moments | Tangents, at: Array | None = None
     ) -> LevelMoments:
-        """Moments (R,) of the model from those of its blocks; directions (R, K) if at loadings `at`."""
+        """Moments (R,) from those of the blocks; directions (R, K) where loadings are `at`."""
         lead = within.mu.shape[:-1]
         y, e, b, o = self.own_w, self.effects, self.effects_b, self.own_b
         m = self.p + len(self.slope_b)
