@@ -138,7 +138,9 @@ def test_fit_measures(key: str) -> None:
         scaled = "scal" in own or "robust" in own
         tolerance = {"abs": 1e-4, "rel": SCALING} if scaled else {"abs": 1e-6, "rel": 1e-7}
         assert ours[own] == pytest.approx(value, **tolerance), own
-    assert checked >= (19 if fit(key).options.robust is None else 30)
+    # Of hs_single lavaan's baseline did not converge: it gives no comparative index.
+    least = 15 if key == "hs_single" else 19
+    assert checked >= (least if fit(key).options.robust is None else 30)
 
 
 def free_rows(key: str) -> int:

@@ -14,12 +14,14 @@ model's deviance; what they add is taken off, so the deviance is that of the oth
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from teamlink.fitting.estimates import Estimates
-from teamlink.fitting.model import Derivatives, Model
+from teamlink.fitting.model import Derivatives, Groups, Model, Reach
+from teamlink.structural import resample
 from teamlink.structural.constraints import Coordinates, ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
 from teamlink.structural.discrepancy import Likelihood
@@ -55,6 +57,7 @@ class StructuralModel:
     first : (S, R, q) parameters from which the search starts
     information : "expected" or "observed", of which the covariance of estimates is the inverse
     observations : the rows
+    shared : whether all replicates are of the same data, as when a parameter is held at values
     """
 
     structure: Structure
@@ -64,6 +67,7 @@ class StructuralModel:
     first: Array
     information: str
     observations: Observations
+    shared: bool = False
 
     @property
     def coordinates(self) -> Coordinates:
@@ -104,7 +108,7 @@ class StructuralModel:
         index = np.arange(len(theta)) if index is None else index
         x, first, second = self.coordinates.forward(theta, index)
         with np.errstate(all="ignore"):
-            value, slope, curvature = self.derivatives(x, index)
+            value, slope, curvature = self.derivatives(x, 0 * index if self.shared else index)
         K = self.coordinates.K
         g = slope @ K
         H = K.T @ curvature @ K
@@ -152,6 +156,46 @@ class StructuralModel:
         along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
         return self._gathered_twice(point.curvature(along, expected=kind == "expected"))
 
+    @property
+    def n_groups(self) -> int:
+        """See `teamlink.fitting.model.Reweights`: clusters, or rows where there are none."""
+        return resample.n_units(self)
+
+    def estimable(self, weights: Array) -> Mask:
+        """See `teamlink.fitting.model.Reweights`."""
+        return resample.estimable(self, weights)
+
+    def with_group_weights(self, weights: Array, theta: Array) -> StructuralModel:
+        """See `teamlink.fitting.model.Reweights`."""
+        return resample.reweighted(self, weights, theta)
+
+    @property
+    def row_labels(self) -> pd.Index[Any]:
+        """See `teamlink.fitting.model.Simulates`: row, then variable."""
+        return resample.labels_of_rows(self)
+
+    def simulate(
+        self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
+    ) -> Array:
+        """See `teamlink.fitting.model.Simulates`."""
+        return resample.simulated(self, theta, n, rng, groups)
+
+    def with_responses(self, Y: Array) -> StructuralModel:
+        """See `teamlink.fitting.model.Refittable`."""
+        return resample.with_rows(self, Y)
+
+    def maximum_likelihood(self) -> StructuralModel:
+        """See `teamlink.fitting.model.Pins`."""
+        return self
+
+    def reach(self, term: str, theta: Array) -> Reach:
+        """See `teamlink.fitting.model.Pins`."""
+        return resample.reach(self, term, theta)
+
+    def pin(self, term: str, values: Array, theta: Array) -> StructuralModel:
+        """See `teamlink.fitting.model.Pins`."""
+        return resample.pinned(self, term, values, theta)
+
     def on_boundary(self, theta: Array) -> Mask:
         """Which points (A,) have a parameter on a bound."""
         found: Mask = self.coordinates.on_bound(theta).any(axis=1)
@@ -167,8 +211,13 @@ class StructuralModel:
         x = self.parameters(theta, index)
         K = self.coordinates.K
         H = K.T @ self.hessian(x, index, self.information) @ K
-        inverse = 2 * inverse_information(H, self.coordinates.on_bound(theta))
+        held = self.coordinates.on_bound(theta)
+        inverse = 2 * np.nan_to_num(inverse_information(H, held))
         found: Array = K @ inverse @ K.T
+        # A parameter that moves with no free coordinate, but with one on its bound, has no error.
+        at_bound = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
+        q = np.arange(len(K))
+        found[:, q, q] = np.where(at_bound, np.nan, found[:, q, q])
         return found
 
     def estimates(self, theta: Array) -> Estimates:
@@ -186,7 +235,9 @@ class StructuralModel:
         J = np.concatenate(slopes, axis=1)
         names = (*self.structure.names, *(d.name for d in ordered_definitions(table)))
         found = np.concatenate(values, axis=1)
-        V = J @ covariance @ J.transpose(0, 2, 1)
+        V = J @ np.nan_to_num(covariance) @ J.transpose(0, 2, 1)
+        q = np.arange(x.shape[1])
+        V[:, q, q] = covariance[:, q, q]
         return Estimates(names, found, V, np.full(found.shape, np.inf), method)
 
     def defined(self, x: Array) -> list[tuple[str, Dual]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,9 +23,11 @@ from teamlink.structural.levelfit import (
     baseline_normal,
     baseline_two_level,
 )
-from teamlink.structural.model import StructuralModel
 from teamlink.structural.nested import NestedData, NestedGroup
 from teamlink.typing import Array, Mask
+
+if TYPE_CHECKING:
+    from teamlink.structural.model import StructuralModel
 
 __all__ = ["References", "complete_references", "exogenous", "fixed_exogenous", "references_of"]
 

@@ -301,7 +301,8 @@ def _weighted_variances(model: StructuralModel) -> float:
     for Y, given, x in zip(_values(model), fixed_exogenous(model), exogenous(model), strict=True):
         variance = Y.var(axis=0)
         part = 0.0
-        Lx = np.linalg.inv(np.linalg.cholesky(np.cov(Y[:, x].T, ddof=0).reshape(x.sum(), -1)))
+        Zx = Y[:, x] - Y[:, x].mean(axis=0)
+        Lx = np.linalg.inv(np.linalg.cholesky(Zx.T @ Zx / len(Y)))
         for _, U, m in _residual_moments(Y, given):
             own = (np.diagonal(U, axis1=1, axis2=2) / variance)[:, ~x]
             part += 0.5 * float((own * own).sum())
