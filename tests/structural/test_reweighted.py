@@ -20,6 +20,13 @@ level: 2
     y1 ~ y2 + w
 """
 
+SLOPE = """
+level: 1
+    y1 ~ rv("s")*x
+level: 2
+    y1 ~ w
+"""
+
 CASES = {
     "rows": (ONE, 0.0, {}),
     "rows_in_clusters": (ONE, 0.0, {"cluster": "school"}),
@@ -27,6 +34,7 @@ CASES = {
     "two_levels": (MODEL, 0.0, {"cluster": "school"}),
     "two_levels_missing": (MODEL, 0.15, {"cluster": "school", "missing": "fiml"}),
     "two_levels_groups": (MODEL, 0.0, {"cluster": "school", "group": "half"}),
+    "random_slope": (SLOPE, 0.0, {"cluster": "school"}),
     "exogenous_at_both_levels": (SHARED, 0.0, {"cluster": "school"}),
 }
 

@@ -34,7 +34,6 @@ from teamlink.structural.implied import (
     second_order,
     tangents,
 )
-from teamlink.structural.reweighted import enough_units, reweighted, units
 from teamlink.structural.structure import Structure
 from teamlink.typing import Array, Codes, Mask
 
@@ -274,19 +273,6 @@ class StructuralModel:
         mine = {row.plain for row in self.structure.table.rows if row.exogenous}
         theirs = {row.plain for row in other.structure.table.rows if row.exogenous}
         return None if mine == theirs else "they do not fix the same exogenous variables"
-
-    @property
-    def n_groups(self) -> int:
-        """Number of independent units: clusters, or rows where there are none."""
-        return sum(units(self))
-
-    def estimable(self, weights: Array) -> Mask:
-        """See `teamlink.fitting.model.Reweights`."""
-        return enough_units(self, weights)
-
-    def with_group_weights(self, weights: Array, theta: Array) -> StructuralModel:
-        """See `teamlink.fitting.model.Reweights`."""
-        return reweighted(self, weights, theta)
 
     def scaled(self) -> StructuralModel:
         """The same with working parameters in units of their uncertainty at the start."""

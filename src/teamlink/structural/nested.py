@@ -206,7 +206,15 @@ class NestedGroup:
     @property
     def n_clusters(self) -> int:
         """Number of clusters J."""
-        return len(self.cells.z if self.clusters is None else self.clusters.z)  # type: ignore[union-attr]
+        return len(self.z)
+
+    @property
+    def z(self) -> Array:
+        """(J, q) the clusters' own variables, NaN where missing."""
+        if self.clusters is not None:
+            return self.clusters.z
+        assert self.cells is not None
+        return self.cells.z
 
     def weighted(self, weights: Array) -> NestedGroup:
         """The same clusters counting as weights (R, J) say."""

@@ -15,7 +15,6 @@ import numpy as np
 
 from teamlink.moments.covariances import find_patterns, moments_by_pattern
 from teamlink.moments.samples import weighted_samples
-from teamlink.structural.discrepancy import CompleteData
 from teamlink.structural.implied import Moments
 from teamlink.structural.incomplete import MissingData
 from teamlink.structural.nested import NestedData
@@ -24,80 +23,56 @@ from teamlink.typing import Array, Mask
 if TYPE_CHECKING:
     from teamlink.structural.model import StructuralModel
 
-__all__ = ["enough_units", "reweighted", "units"]
-
-
-def units(model: StructuralModel) -> tuple[int, ...]:
-    """How many independent units each group has."""
-    seen = model.observations
-    if seen.clusters is None:
-        return tuple(len(values) for values in seen.values)
-    return tuple(seen.n_clusters)
+__all__ = ["enough_clusters", "reweighted_clusters", "reweighted_patterns"]
 
 
 def _by_group(model: StructuralModel, weights: Array) -> list[Array]:
-    """The weights (R, J) of the units of each group."""
-    return np.split(weights, np.cumsum(units(model))[:-1], axis=1)
+    """The weights (R, J) of the clusters of each group."""
+    return np.split(weights, np.cumsum(model.observations.n_clusters)[:-1], axis=1)
 
 
-def enough_units(model: StructuralModel, weights: Array) -> Mask:
-    """Which weightings (R, J) leave every group more units than it has variables, (R,)."""
-    levels = len(model.structure.table.levels)
+def enough_clusters(model: StructuralModel, weights: Array) -> Mask:
+    """Which weightings (R, J) leave every group more clusters than it has variables, (R,)."""
     found: Mask = np.ones(len(weights), dtype=np.bool_)
     for g, own in enumerate(_by_group(model, weights)):
-        most = max(block.p for block in model.structure.blocks[g * levels : (g + 1) * levels])
+        most = max(block.p for block in model.structure.blocks[2 * g : 2 * g + 2])
         found &= (own > 0).sum(axis=1) > most
     return found
 
 
-def reweighted(model: StructuralModel, weights: Array, theta: Array) -> StructuralModel:
-    """The model under weightings of its units; the search starts at theta.
+def reweighted_patterns(
+    model: StructuralModel, rows: Sequence[Array], theta: Array
+) -> StructuralModel:
+    """A model of rows with missing values under other weights; the search starts at theta.
 
     Parameters
     ----------
     model : StructuralModel of one replicate
-    weights : (R, J) the units of all groups, one group after the other
+    rows : per group (R, n_g) how often each row counts
     theta : (k,)
     """
-    x = model.parameters(theta[None])
-    first = np.broadcast_to(x, (1, len(weights), x.shape[1]))
-    by_group = _by_group(model, weights)
-    likelihood = model.likelihood
-    if isinstance(likelihood, NestedData):
-        return _nested(model, likelihood, by_group, first)
-    seen = model.observations
-    rows = (
-        by_group
-        if seen.clusters is None
-        else [own[:, codes] for own, codes in zip(by_group, seen.clusters, strict=True)]
-    )
-    values = [
-        Y[:, seen.columns(block.observed)]
-        for Y, block in zip(seen.values, model.structure.blocks, strict=True)
-    ]
-    if isinstance(likelihood, CompleteData):
-        found = tuple(weighted_samples(Y, w) for Y, w in zip(values, rows, strict=True))
-        sample = tuple(Moments(one.covariance, one.mean) for one in found)
-        changed: CompleteData | MissingData = replace(likelihood, groups=found)
-    else:
-        assert isinstance(likelihood, MissingData)
-        changed = MissingData(
-            tuple(
-                moments_by_pattern(Y, find_patterns(Y), w)
-                for Y, w in zip(values, rows, strict=True)
-            )
-        )
-        sample = tuple(
-            _with_exogenous(own, Y, w, [roles.observed.index(name) for name in roles.exogenous])
-            for own, Y, w, roles in zip(
-                model.sample, values, rows, model.structure.table.roles, strict=True
-            )
-        )
     from teamlink.structural.estimation import exogenous_deviance
 
-    sizes = [w.sum(axis=1) for w in rows]
-    offset = exogenous_deviance(model.structure.table, sample, sizes)
-    return replace(model, likelihood=changed, sample=sample, offset=offset, first=first)
+    seen, table = model.observations, model.structure.table
+    groups, sample = [], []
+    for Y, w, block, roles, own in zip(
+        seen.values, rows, model.structure.blocks, table.roles, model.sample, strict=True
+    ):
+        values = Y[:, seen.columns(block.observed)]
+        groups.append(moments_by_pattern(values, find_patterns(values), w))
+        x = [roles.observed.index(name) for name in roles.exogenous]
+        sample.append(_with_exogenous(own, values, w, x))
+    offset = exogenous_deviance(table, sample, [w.sum(axis=1) for w in rows])
+    return replace(
+        model, likelihood=MissingData(tuple(groups)), sample=tuple(sample), offset=offset,
+        first=_first(model, theta, len(offset)),
+    )  # fmt: skip
+
+
+def _first(model: StructuralModel, theta: Array, R: int) -> Array:
+    """Parameters (2, R, q) to start from: those of the fit, and those it started from."""
+    x = model.parameters(theta[None])
+    return np.stack([np.repeat(x, R, axis=0), np.tile(model.first[0, 0], (R, 1))])
 
 
 def _with_exogenous(own: Moments, Y: Array, weights: Array, x: Sequence[int]) -> Moments:
@@ -112,35 +87,50 @@ def _with_exogenous(own: Moments, Y: Array, weights: Array, x: Sequence[int]) ->
     return Moments(Sigma, mu)
 
 
-def _nested(
-    model: StructuralModel, likelihood: NestedData, weights: list[Array], first: Array
-) -> StructuralModel:
+def reweighted_clusters(model: StructuralModel, weights: Array, theta: Array) -> StructuralModel:
+    """A two-level model under other weights of its clusters; the search starts at theta.
+
+    Parameters
+    ----------
+    model : StructuralModel of one replicate
+    weights : (R, J) clusters of all groups, one group after the other
+    theta : (k,)
+    """
     from teamlink.structural.binding import nested_deviance
 
-    table = model.structure.table
+    likelihood, table = model.likelihood, model.structure.table
+    assert isinstance(likelihood, NestedData)
+    by_group = _by_group(model, weights)
     groups = tuple(
-        group.weighted(own) for group, own in zip(likelihood.groups, weights, strict=True)
+        group.weighted(own) for group, own in zip(likelihood.groups, by_group, strict=True)
     )
     changed = NestedData(groups)
     sample: list[Moments] = []
-    for g, (group, own) in enumerate(zip(groups, weights, strict=True)):
+    for g, (group, own) in enumerate(zip(groups, by_group, strict=True)):
         within, between = table.roles[2 * g], table.roles[2 * g + 1]
         shared = {*within.exogenous, *between.exogenous} & {*within.observed} & {*between.observed}
-        if shared and table.conventions.fixed_x:
+        if shared and table.conventions.fixed_x and not table.slopes:
             # What is exogenous at both levels has the moments of the saturated model.
             sample += group.places.blocks(group.saturated().moments)
             continue
         seen = model.observations
-        rows = own[:, seen.clusters[g]] if seen.clusters is not None else own
-        Y = seen.values[g][:, seen.columns(within.observed)]
-        x = [within.observed.index(name) for name in within.exogenous]
+        assert seen.clusters is not None
+        rows = own[:, seen.clusters[g]]
+        Y = np.zeros((rows.shape[1], len(within.observed)))
+        names = [within.observed[k] for k in group.places.own_w]
+        Y[:, group.places.own_w] = seen.values[g][:, seen.columns(names)]
+        x = [within.observed.index(name) for name in within.exogenous if name not in shared]
         sample.append(_with_exogenous(model.sample[2 * g], Y, rows, x))
         own_z = [name for name in between.exogenous if name not in within.observed]
-        stats = likelihood.groups[g]
-        z = stats.clusters.z if stats.clusters is not None else stats.cells.z  # type: ignore[union-attr]
-        filled = np.zeros((len(z), len(between.observed)))
-        filled[:, stats.places.own_b] = z
+        filled = np.zeros((own.shape[1], len(between.observed)))
+        filled[:, group.places.own_b] = group.z
         place = [between.observed.index(name) for name in own_z]
         sample.append(_with_exogenous(model.sample[2 * g + 1], filled, own, place))
     offset = nested_deviance(table, changed, sample)
-    return replace(model, likelihood=changed, sample=tuple(sample), offset=offset, first=first)
+    return replace(
+        model,
+        likelihood=changed,
+        sample=tuple(sample),
+        offset=offset,
+        first=_first(model, theta, len(weights)),
+    )
