@@ -1,4 +1,4 @@
-# Fits every model of a folder with lavaan: its default optimiser, then other starts and optimisers.
+# Fits every model of a folder with lavaan: from its own starts and from its simple ones.
 # The best log-likelihood of those that converged is the answer.
 
 suppressPackageStartupMessages({
@@ -13,6 +13,7 @@ one <- function(m) {
   names(data) <- unlist(m$columns)
   if (!is.null(data$school)) data$school <- c("one", "two")[data$school]
   o <- m$options
+  message(m$seed)
   own <- list(model = m$text, data = data)
   if (!is.null(o$group)) own$group <- o$group
   if (!is.null(o$group_equal)) own$group.equal <- unlist(o$group_equal)
@@ -21,7 +22,7 @@ one <- function(m) {
   if (!is.null(o$meanstructure)) own$meanstructure <- o$meanstructure
   verb <- if (isTRUE(o$growth)) "growth" else "sem"
   best <- list(seed = m$seed, logl = NULL, npar = NULL, error = NULL)
-  for (more in list(list(), list(start = "simple"), list(optim.method = "BFGS"))) {
+  for (more in list(list(), list(start = "simple"))) {
     fit <- tryCatch(suppressWarnings(do.call(verb, c(own, more))), error = function(e) e)
     if (inherits(fit, "error")) {
       best$error <- conditionMessage(fit)

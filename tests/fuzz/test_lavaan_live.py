@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def missing() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, dict[str, Any]]]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
     """Fit every model with lavaan in one run."""
     if reason := missing():
         pytest.skip(reason)
@@ -64,7 +63,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, dict
     (folder / "manifest.json").write_text(json.dumps(manifest))
     subprocess.run(["Rscript", str(SCRIPT), str(folder)], check=True)
     raw = json.loads((folder / "answers.json").read_text())
-    yield {answer["seed"]: answer for answer in raw["models"]}
+    return {answer["seed"]: answer for answer in raw["models"]}
 
 
 def ours(drawn: structural.Drawn) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 import teamlink as tl
 
+from .lme4 import parse as lme4
 from .twolevel import parse
 
 TWO = """
@@ -56,6 +57,18 @@ def matched(key: str) -> Any:
     found = theirs.merge(ours, on=names, suffixes=("_lavaan", ""), validate="one_to_one")
     assert len(found) == len(theirs)
     return found
+
+
+@pytest.mark.parametrize(
+    ("level", "key"), [("within", "saturated_between"), ("between", "saturated_within")]
+)
+def test_fit_of_a_level_is_that_of_the_other_one_saturated(level, key):
+    ours, theirs = fit("complete").level_fit.loc[level], parse.reference(key).measures
+    assert ours["df"] == theirs["df"]
+    h1 = fit("complete").fit_measures["logl_h1"]
+    assert ours["chisq"] == pytest.approx(2 * (h1 - theirs["logl"]), abs=1e-4)
+    srmr = fit("complete").fit_measures[f"srmr_{level}"]
+    assert ours["srmr"] == pytest.approx(srmr, abs=2e-3)
 
 
 @pytest.mark.parametrize("key", MODELS)
@@ -109,7 +122,9 @@ class TestAgainstLavaan:
         else:
             names["srmr"] = "srmr"
         for name, other in names.items():
-            assert ours[name] == pytest.approx(theirs[other], abs=5e-4 if key == "missing" else 2e-5)
+            assert ours[name] == pytest.approx(
+                theirs[other], abs=5e-4 if key == "missing" else 2e-5
+            )
 
     def test_scaling_factors(self, key):
         if not key.endswith("mlr"):
@@ -122,3 +137,30 @@ class TestAgainstLavaan:
         ):
             other = name.replace("_", ".")
             assert ours[name] == pytest.approx(theirs[other], abs=1e-3)
+
+
+LONG = 'level: 1\n normexam ~ rv("s")*standLRT\nlevel: 2\n normexam ~~ s'
+WIDE = 'level: 1\n lang ~ rv("s")*iq\nlevel: 2\n lang ~ avg_iq\n lang ~~ s'
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "table", "cluster"),
+    [(LONG, "exam_slope_ml", "exam", "school"), (WIDE, "bdf_slope_ml", "bdf", "school")],
+)
+def test_a_mixed_model_is_that_of_lme4(model, key, table, cluster):
+    theirs = lme4.reference(key)
+    fit = tl.sem(model, lme4.table(table), cluster=cluster)
+    outcome = "normexam" if table == "exam" else "lang"
+    assert fit.llf == pytest.approx(theirs.loglik, abs=1e-6)
+    rows = fit.parameters.set_index(["lhs", "op", "rhs", "level"])
+    # Slopes and intercepts are correlated, so a coefficient shares its digits with the variances.
+    assert rows.loc[("s", "~1", "", 2), "est"] == pytest.approx(theirs.fixef[1], rel=1e-5)
+    found = {
+        ("Intercept", ""): rows.loc[(outcome, "~~", outcome, 2), "est"],
+        ("x", ""): rows.loc[("s", "~~", "s", 2), "est"],
+        ("Intercept", "x"): rows.loc[(outcome, "~~", "s", 2), "est"],
+    }
+    predictor = "standLRT" if table == "exam" else "iq"
+    for (one, other), value in found.items():
+        names = ("school", *(predictor if name == "x" else name for name in (one, other)))
+        assert value == pytest.approx(theirs.varcorr[names], rel=1e-4)

@@ -265,7 +265,8 @@ class TestWaist:
         a = again[again["term"] == "a"]
         assert a["estimate"].mean() == pytest.approx(found.params["a"], abs=0.02)
         assert a["estimate"].std() == pytest.approx(found.bse["a"], rel=0.2)
-        first = Y[0].unstack()
+        first = pd.DataFrame(Y[0].to_numpy().reshape(240, -1))
+        first.columns = list(found.model.observations.names)
         assert (first["u"] == data()["u"]).all()
         one = tl.sem(MEDIATION, first, meanstructure=True)
         mine = again[again["replicate"] == 0].set_index("term")["estimate"]

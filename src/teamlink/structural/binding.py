@@ -17,7 +17,7 @@ from teamlink.structural.incomplete import MissingData
 from teamlink.structural.nested import LevelMap, NestedData, NestedGroup
 from teamlink.structural.observations import Observations, check_moments
 from teamlink.structural.parameters import ParameterTable
-from teamlink.structural.saturated import saturated_normal
+from teamlink.structural.saturated import saturated_clusterwise, saturated_normal
 from teamlink.typing import Array, Codes
 
 __all__ = [
@@ -37,7 +37,8 @@ def exogenous_complete(table: ParameterTable, seen: Observations) -> Observation
     """
     if not table.conventions.fixed_x:
         return seen
-    names = list(dict.fromkeys(name for roles in table.roles for name in roles.exogenous))
+    exogenous = [name for roles in table.roles for name in roles.exogenous]
+    names = list(dict.fromkeys([*exogenous, *(slope.predictor for slope in table.slopes)]))
     columns = seen.columns(names)
     keep = [~np.isnan(values[:, columns]).any(axis=1) for values in seen.values]
     gone = sum(int((~own).sum()) for own in keep)
@@ -116,20 +117,25 @@ def nested_likelihood(
     groups: list[NestedGroup] = []
     for g, label in enumerate(table.groups):
         within, between = table.roles[2 * g].observed, table.roles[2 * g + 1].observed
-        places = LevelMap.of(within, between)
+        slopes = [slope for slope in table.slopes if slope.group == g + 1]
+        places = LevelMap.of(within, between, slopes)
         codes, J = seen.clusters[g], seen.n_clusters[g]
-        Y = seen.values[g][:, seen.columns(within)]
+        names = [within[k] for k in places.own_w]
+        Y = seen.values[g][:, seen.columns(names)]
         own = [between[k] for k in places.own_b]
         rows = seen.values[g][:, seen.columns(own)]
         where = f" in group {label!r}" if label else ""
         z = _of_clusters(rows, codes, J, own, where, faults)
-        _check_variation(Y, codes, J, within, where, faults)
+        _check_variation(Y, codes, J, names, where, faults)
         if J < 2:
             faults.add(f"{J} cluster{where}", "the data", "two levels need more")
         if faults:
             continue
         _warn_few(J, len(between), where)
-        if fiml and (np.isnan(Y).any() or np.isnan(z).any()):
+        if slopes:
+            x = seen.values[g][:, seen.columns([slope.predictor for slope in slopes])]
+            groups.append(NestedGroup.incomplete(places, cluster_cells(Y, z, codes, J, x)))
+        elif fiml and (np.isnan(Y).any() or np.isnan(z).any()):
             groups.append(NestedGroup.incomplete(places, cluster_cells(Y, z, codes, J)))
         else:
             groups.append(NestedGroup.complete(places, cluster_moments(Y, z, codes, J)))
@@ -140,7 +146,14 @@ def nested_likelihood(
 def _saturated_blocks(table: ParameterTable, groups: Sequence[NestedGroup]) -> tuple[Moments, ...]:
     """Saturated moments of every block."""
     sample: list[Moments] = []
-    for group, label in zip(groups, table.groups, strict=True):
+    for g, (group, label) in enumerate(zip(groups, table.groups, strict=True)):
+        slopes = [slope for slope in table.slopes if slope.group == g + 1]
+        if slopes:
+            within = table.roles[2 * g].observed
+            y = [within[k] for k in group.places.own_w]
+            outcomes = [y.index(s.outcome) if s.outcome in y else -1 for s in slopes]
+            sample += _rough_blocks(group, outcomes)
+            continue
         found = group.saturated()
         if found.boundary[0]:
             where = f" of group {label!r}" if label else ""
@@ -153,6 +166,45 @@ def _saturated_blocks(table: ParameterTable, groups: Sequence[NestedGroup]) -> t
             )
         sample += group.places.blocks(found.moments)
     return tuple(sample)
+
+
+def _rough_blocks(group: NestedGroup, outcomes: Sequence[int]) -> tuple[Moments, Moments]:
+    """Moments to start from where slopes are random: there is no saturated model.
+
+    `outcomes` are the places in y of what each slope acts on, -1 for a factor.
+    """
+    assert group.cells is not None
+    cells, places = group.cells, group.places
+    plain = replace(cells, gram=cells.gram[:, :1, :1], cross=cells.cross[:, :1])
+    m = len(places.effects_b) + len(places.own_b)
+    rest = np.setdiff1d(np.arange(m), places.slope_b)
+    apart = LevelMap(
+        np.arange(places.p), places.product_w[:0], places.both,
+        np.searchsorted(rest, places.both_b), np.searchsorted(rest, places.own_b),
+        places.slope_b[:0],
+    )  # fmt: skip
+    found = saturated_clusterwise(plain, places.varies_at_both).moments
+    inner, outer = apart.blocks(found)
+    v, p = places.p + len(places.product_w), places.p
+    within, mean = np.zeros((1, v, v)), np.zeros((1, v))
+    y, d = places.own_w, places.product_w
+    within[:, y[:, None], y], mean[:, y] = inner.Sigma[:, :p, :p], inner.mu[:, :p]
+    within[:, d, d] = 1.0
+    between, mean_b = np.zeros((1, m, m)), np.zeros((1, m))
+    between[:, rest[:, None], rest], mean_b[:, rest] = outer.Sigma, outer.mu
+    total = cells.gram.sum(axis=0)
+    spread = np.diag(total)[1:] / total[0, 0] - (total[0, 1:] / total[0, 0]) ** 2
+    products = cells.cross.sum(axis=0)
+    shared = products[1:] - np.outer(total[0, 1:], products[0]) / total[0, 0]
+    for k, i in enumerate(outcomes):
+        slope = places.slope_b[k]
+        variance = np.diagonal(within[0])[y[i]] if i >= 0 else 1.0
+        between[:, slope, slope] = 0.05 * variance / max(spread[k], 1e-300)
+        if i >= 0:
+            mean_b[:, slope] = shared[k, i] / (total[0, 0] * max(spread[k], 1e-300))
+            within[:, y[i], y[i]] += 1.0
+            within[:, y[i], d[k]] = within[:, d[k], y[i]] = 1.0
+    return Moments(within, mean), Moments(between, mean_b)
 
 
 def nested_deviance(

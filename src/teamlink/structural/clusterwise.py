@@ -294,7 +294,7 @@ def clusterwise_hessian(
         total = _expected_pattern_part(cells, point, ways.Sigma_w)
     else:
         total = _pattern_part(point, ways.Sigma_w, dW, dL)
-    step = max(1, _BLOCK // (R * K * m * m))
+    step = max(1, _BLOCK // max(1, R * K * m * m))
     for k, members in _z_patterns(cells, dB.shape[1]):
         for start in range(0, len(members), step):
             some = members[start : start + step]

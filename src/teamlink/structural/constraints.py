@@ -40,7 +40,7 @@ class Coordinates:
     @property
     def k(self) -> int:
         """Number of working parameters."""
-        return self.K.shape[1]
+        return int(self.K.shape[1])
 
     @property
     def bounded(self) -> Mask:
@@ -179,9 +179,9 @@ def coordinates(table: ParameterTable, row_parameter: Codes, names: tuple[str, .
     M = np.array(system)
     pivots = np.array([int(np.flatnonzero(row[:-1])[0]) for row in M])
     tied = np.flatnonzero((M[:, :-1] != 0).any(axis=0))
-    for i in tied:
-        if np.isfinite(low[i]) or np.isfinite(high[i]):
-            message = f"{names[i]!r} has a bound and stands in an equality; leave one out"
+    for j in tied:
+        if np.isfinite(low[j]) or np.isfinite(high[j]):
+            message = f"{names[j]!r} has a bound and stands in an equality; leave one out"
             raise table.equations.fault(message, table.constraints[0])
     keep = np.setdiff1d(np.arange(q), pivots)
     K = np.eye(q)[:, keep]
@@ -192,7 +192,7 @@ def coordinates(table: ParameterTable, row_parameter: Codes, names: tuple[str, .
 
 
 def linear_forms(table: ParameterTable, row_parameter: Codes, q: int) -> dict[str, Array]:
-    """Linear forms (q + 1,) of labels, of ``.p1.`` and so on, and of definitions that are linear."""
+    """Linear forms (q + 1,) of labels, of ``.p1.`` and so on, and of linear definitions."""
     forms: dict[str, Array] = {}
     for i, row in enumerate(table.rows):
         form = np.zeros(q + 1)

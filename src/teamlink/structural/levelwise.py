@@ -56,6 +56,8 @@ def level_fit(model: StructuralModel, references: References) -> pd.DataFrame:
     likelihood = model.likelihood
     if not isinstance(likelihood, NestedData):
         raise OptionError("the model has one level; its fit is in fit_measures")
+    if model.structure.table.slopes:
+        raise OptionError("with random slopes there is no saturated model, hence no test of fit")
     rows = float(model.observations.n_rows)
     sizes = np.array([float(len(values)) for values in model.observations.values])
     counts = np.array([float(group.n_clusters) for group in likelihood.groups])

@@ -64,8 +64,8 @@ def modification_indices(model: StructuralModel, x: Array) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=columns[:-1])
     frame["sepc_all"] = _standardised_changes(larger, at, epc)
-    frame = frame[np.isfinite(frame["mi"])]
-    return frame.sort_values("mi", ascending=False, ignore_index=True)
+    known: pd.DataFrame = frame[np.isfinite(frame["mi"])]
+    return known.sort_values("mi", ascending=False, ignore_index=True)
 
 
 def _score_tests(model: StructuralModel, x: Array, K: Array) -> tuple[Array, Array]:

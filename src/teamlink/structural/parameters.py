@@ -15,6 +15,7 @@ import pandas as pd
 
 from teamlink.errors import OptionError, nearest
 from teamlink.structural.conventions import Conventions, Entry, Roles, completed, roles_of
+from teamlink.structural.slopes import Slope, between_entries, slope_names, within_entries
 from teamlink.syntax.equations import Equations
 from teamlink.syntax.statements import Block, Constraint, Definition, Modifier, Relation
 
@@ -72,6 +73,7 @@ class ParameterTable:
     constraints : equalities and bounds
     equations : what was read
     conventions : by which rows were added
+    slopes : paths that vary among clusters
     """
 
     rows: tuple[Parameter, ...]
@@ -82,6 +84,7 @@ class ParameterTable:
     constraints: tuple[Constraint, ...]
     equations: Equations
     conventions: Conventions
+    slopes: tuple[Slope, ...] = ()
 
     def block(self, group: int, level: int) -> tuple[int, ...]:
         """Places of the rows of one block."""
@@ -123,7 +126,8 @@ def variable_names(equations: Equations) -> tuple[str, ...]:
         for name in (*r.left, *(term.variable for term in r.terms))
         if name is not None and name not in latent
     )
-    return tuple(found)
+    slopes = slope_names(equations)
+    return tuple(name for name in found if name not in slopes)
 
 
 def parameter_table(
@@ -157,18 +161,24 @@ def parameter_table(
     }  # fmt: skip
     rows: list[Parameter] = []
     roles: list[Roles] = []
+    slopes: list[Slope] = []
     for (g, k), relations in blocks.items():
-        named = _entries(equations, relations)
+        named, varying = within_entries(
+            equations, _entries(equations, relations), g + 1, k + 1, len(levels)
+        )
+        slopes += varying
+        if k:
+            named = between_entries(named, [s for s in slopes if s.group == g + 1])
         roles.append(roles_of(named, frozenset(regressed) if k else frozenset()))
         entries = completed(named, roles[-1], conventions, g + 1)
         rows += [_parameter(equations, e, g, k, len(groups)) for e in entries]
     rows = _one_intercept(rows) if len(levels) > 1 else rows
-    rows = _equal_over_groups(rows, conventions, equations)
+    rows = _equal_over_groups(rows, conventions)
     rows = _named_equal(rows, equations)
     rows = _fixed_by_label(rows)
     return ParameterTable(
         tuple(rows), tuple(groups), levels, tuple(roles), definitions, constraints, equations,
-        conventions,
+        conventions, tuple(slopes),
     )  # fmt: skip
 
 
@@ -271,16 +281,16 @@ def _parameter(equations: Equations, entry: Entry, g: int, k: int, n_groups: int
                     row, free=free, exogenous=False,
                     value=float("nan") if value is None else float(value),
                 )  # fmt: skip
-            case "slope":
-                message = "random slopes, rv(...), are not supported in this model"
-                raise equations.fault(message, modifier)
             case "label":
                 row = replace(row, label="" if value is None else str(value))
             case "equal":
                 row = replace(row, label=f"={value}")
-            case _:
-                if value is not None:
-                    row = replace(row, **{kind: float(value)})
+            case "start" if value is not None:
+                row = replace(row, start=float(value))
+            case "lower" if value is not None:
+                row = replace(row, lower=float(value))
+            case "upper" if value is not None:
+                row = replace(row, upper=float(value))
     if row.lower > row.upper:
         raise equations.fault("the lower bound is above the upper one", entry)
     return row
@@ -336,9 +346,7 @@ def _class_of(row: Parameter, latent: frozenset[str]) -> Equal:
     return "lv_covariances" if factors else "residual_covariances"
 
 
-def _equal_over_groups(
-    rows: list[Parameter], conventions: Conventions, equations: Equations
-) -> list[Parameter]:
+def _equal_over_groups(rows: list[Parameter], conventions: Conventions) -> list[Parameter]:
     """Label alike what is to be equal over groups, but for the exceptions named."""
     if not conventions.group_equal or all(row.group == 1 for row in rows):
         return rows

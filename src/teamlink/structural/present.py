@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ _METHODS = {
 
 
 def _labels(fit: StructuralFit) -> dict[str, object]:
-    """Columns that say what each row is: rows of the table, then definitions in the order of the text."""
+    """Columns that say what each row is: rows of the table, then definitions."""
     rows = [(row.lhs, row.op, row.rhs, row.level, row.group, row.label) for row in fit.table.rows]
     rows += [
         (d.name, ":=", show(d.expression), 0, 0, d.name) for d in ordered_definitions(fit.table)
@@ -70,12 +70,27 @@ def parameter_frame(fit: StructuralFit, level: float = 0.95) -> pd.DataFrame:
     est, se = _values(fit)
     columns = _with_tests(_labels(fit), "est", est, se, level)
     for kind in ("lv", "all"):
-        columns[f"std_{kind}"] = standardized(fit.model, fit.x, kind)[0]
-    return pd.DataFrame(columns)
+        # A variance that depends on the predictor standardises nothing.
+        slopes = bool(fit.table.slopes)
+        columns[f"std_{kind}"] = np.nan if slopes else standardized(fit.model, fit.x, kind)[0]
+    frame = pd.DataFrame(columns)
+    if not fit.table.slopes:
+        return frame
+    # What only serves the product of slope and predictor says nothing to a reader.
+    hidden = {slope.product for slope in fit.table.slopes}
+    plain = {(slope.outcome, slope.predictor, slope.group) for slope in fit.table.slopes}
+    own = zip(frame["lhs"], frame["rhs"], frame["group"], strict=True)
+    first = (frame["op"] == "~") & (frame["level"] == 1)
+    fixed = first.to_numpy() & np.array([key in plain for key in own])
+    hide = frame["lhs"].isin(hidden).to_numpy() | fixed
+    shown: pd.DataFrame = frame[~hide].reset_index(drop=True)
+    return shown
 
 
 def standardized_frame(fit: StructuralFit, kind: Literal["all", "lv"]) -> pd.DataFrame:
     """See `StructuralFit.standardized`."""
+    if fit.table.slopes:
+        raise OptionError("with random slopes variances depend on predictors: no standard solution")
     values, slopes = standardized(fit.model, fit.x, kind)
     q = fit.model.structure.q
     V = fit.estimates.covariance[0, :q, :q]
@@ -115,28 +130,41 @@ _SECTIONS = (
 )
 
 
+def _srmr(measures: pd.Series[Any]) -> tuple[str, str]:
+    if "srmr" in measures:
+        return "SRMR", number(measures["srmr"], 3)
+    within, between = measures["srmr_within"], measures["srmr_between"]
+    return "SRMR within, between", f"{number(within, 3)}, {number(between, 3)}"
+
+
+def _of_saturated(measures: pd.Series[Any]) -> str:
+    return f"  (saturated {number(measures['logl_h1'])})" if "logl_h1" in measures else ""
+
+
 def summarize(fit: StructuralFit, level: float) -> Summary:
     """See `StructuralFit.summary`."""
     m = fit.fit_measures
     facts = [
         ("Rows", f"{fit.nobs}" + _sizes(fit)),
         ("Parameters", f"{fit.n_parameters}"),
-        ("Log-likelihood", f"{number(fit.llf)}  (saturated {number(m['logl_h1'])})"),
+        ("Log-likelihood", number(fit.llf) + _of_saturated(m)),
         ("AIC, BIC", f"{number(fit.aic, 2)}, {number(fit.bic, 2)}"),
-        ("Chi-square", _test(m["chisq"], int(m["df"]), m["pvalue"])),
     ]
+    if "chisq" in m:
+        facts.append(("Chi-square", _test(m["chisq"], int(m["df"]), m["pvalue"])))
     if fit.scaling is not None:
         shown = _test(m["chisq_scaled"], int(m["df"]), m["pvalue_scaled"])
         facts.append(("scaled", f"{shown}, factor {number(m['chisq_scaling_factor'])}"))
-    facts += [
-        ("CFI, TLI", f"{number(m['cfi'], 3)}, {number(m['tli'], 3)}"),
-        (
-            "RMSEA",
-            f"{number(m['rmsea'], 3)}  (90% {number(m['rmsea_ci_lower'], 3)} to "
-            f"{number(m['rmsea_ci_upper'], 3)})",
-        ),
-        ("SRMR", number(m["srmr"], 3)),
-    ]
+    if "cfi" in m:
+        facts += [
+            ("CFI, TLI", f"{number(m['cfi'], 3)}, {number(m['tli'], 3)}"),
+            (
+                "RMSEA",
+                f"{number(m['rmsea'], 3)}  (90% {number(m['rmsea_ci_lower'], 3)} to "
+                f"{number(m['rmsea_ci_upper'], 3)})",
+            ),
+            _srmr(m),
+        ]
     frame = parameter_frame(fit, level)
     tables = []
     for group in range(1, len(fit.table.groups) + 1):
@@ -189,7 +217,10 @@ def _remarks(fit: StructuralFit) -> tuple[str, ...]:
     seen = fit.model.observations
     if fit.options.cluster is not None:
         J = sum(seen.n_clusters)
-        said.append(f"Scores are summed over the {J} clusters of {fit.options.cluster}.")
+        if len(fit.table.levels) == 2:
+            said.append(f"Two levels: {seen.n_rows} rows in {J} clusters of {fit.options.cluster}.")
+        else:
+            said.append(f"Scores are summed over the {J} clusters of {fit.options.cluster}.")
     if fit.table.conventions.fixed_x and any(roles.exogenous for roles in fit.table.roles):
         names = dict.fromkeys(name for roles in fit.table.roles for name in roles.exogenous)
         said.append(f"Moments of exogenous variables are those of the sample: {', '.join(names)}.")

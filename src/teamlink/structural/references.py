@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from teamlink.errors import OptionError
 from teamlink.structural.discrepancy import CompleteData
 from teamlink.structural.identification import degrees_of_freedom
 from teamlink.structural.implied import Moments
@@ -71,6 +72,8 @@ def references_of(model: StructuralModel) -> References:
     likelihood = model.likelihood
     if isinstance(likelihood, CompleteData):
         return complete_references(model, [float(one.n[0]) for one in likelihood.groups])
+    if model.structure.table.slopes:
+        raise OptionError("with random slopes there is no saturated model, hence no test of fit")
     first = np.zeros(1, dtype=np.intp)
     sample = tuple(Moments(own.Sigma[:1], own.mu[:1]) for own in model.sample)
     fixed = exogenous(model)

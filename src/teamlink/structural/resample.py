@@ -19,7 +19,14 @@ from teamlink.moments.samples import Samples, samples, weighted_samples
 from teamlink.structural.constraints import linear_forms
 from teamlink.structural.discrepancy import CompleteData
 from teamlink.structural.implied import Moments
+from teamlink.structural.incomplete import MissingData
+from teamlink.structural.nested import NestedData
 from teamlink.structural.references import fixed_exogenous
+from teamlink.structural.reweighted import (
+    enough_clusters,
+    reweighted_clusters,
+    reweighted_patterns,
+)
 from teamlink.typing import Array, Codes, Mask
 
 if TYPE_CHECKING:
@@ -58,7 +65,12 @@ def n_units(model: StructuralModel) -> int:
 
 
 def estimable(model: StructuralModel, weights: Array) -> Mask:
-    """Which weightings (R, J) leave more distinct rows than variables in every group."""
+    """Which weightings (R, J) leave more distinct rows than variables in every group.
+
+    At two levels it is the clusters that have to be more.
+    """
+    if isinstance(model.likelihood, NestedData):
+        return enough_clusters(model, weights)
     found = np.ones(len(weights), dtype=np.bool_)
     for codes, block in zip(_units(model)[0], model.structure.blocks, strict=True):
         found &= (weights[:, codes] > 0).sum(axis=1) > block.p
@@ -67,7 +79,11 @@ def estimable(model: StructuralModel, weights: Array) -> Mask:
 
 def reweighted(model: StructuralModel, weights: Array, theta: Array) -> StructuralModel:
     """The model with units weighted by each row of weights (R, J), from theta (k,)."""
-    _complete(model, "the bootstrap")
+    if isinstance(model.likelihood, NestedData):
+        return reweighted_clusters(model, weights, theta)
+    if isinstance(model.likelihood, MissingData):
+        rows = [weights[:, codes] for codes in _units(model)[0]]
+        return reweighted_patterns(model, rows, theta)
     seen = model.observations
     groups = [
         weighted_samples(values[:, seen.columns(block.observed)], weights[:, codes])
@@ -123,8 +139,8 @@ def simulated(
         rows = seen.rows[g]
         given = seen.values[g][:, columns[x]]
         drawn = mu[~x] + (given - mu[x]) @ B + noise[:, rows][:, :, columns[~x]] @ L.T
-        found[np.ix_(range(n), rows, columns[~x])] = drawn
-        found[np.ix_(range(n), rows, columns[x])] = given
+        found[:, rows[:, None], columns[~x]] = drawn
+        found[:, rows[:, None], columns[x]] = given
     return found.reshape(n, -1).T
 
 

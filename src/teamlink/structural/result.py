@@ -19,6 +19,7 @@ from teamlink.structural.difference import Difference, scaled_difference
 from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
 from teamlink.structural.implied import Moments, State
+from teamlink.structural.levelwise import level_fit
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.modification import modification_indices
 from teamlink.structural.parameters import ParameterTable
@@ -74,7 +75,7 @@ class StructuralFit(Fit):
     @cached_property
     def scaling(self) -> Scaling | None:
         """Factors of the robust tests; None where nothing robust was asked."""
-        if self.options.robust is None:
+        if self.options.robust is None or self.table.slopes:
             return None
         return scaling(
             self.model, self.working_theta, self.options.robust, self.references,
@@ -93,21 +94,35 @@ class StructuralFit(Fit):
 
     @cached_property
     def fit_measures(self) -> pd.Series[Any]:
-        """Indices of fit, under lavaan's names with underscores."""
+        """Indices of fit, under lavaan's names with underscores.
+
+        With random slopes there is no saturated model, so there are but the log-likelihood and
+        what follows from it.
+        """
         sizes = np.array([float(len(values)) for values in self.model.observations.values])
         said = [Moments(state.Sigma, state.mu) for state in self.states]
         measures = {"npar": float(self.n_parameters)}
-        measures |= fit_indices(self.test_of_fit, self.scaling)
-        measures |= self._residual_indices(said, sizes)
+        if not self.table.slopes:
+            measures |= fit_indices(self.test_of_fit, self.scaling)
+            measures |= self._residual_indices(said, sizes)
+            measures["logl_h1"] = -self.references.saturated / 2
         measures |= {
             "logl": self.llf,
-            "logl_h1": -self.references.saturated / 2,
             "aic": self.aic,
             "bic": self.bic,
             "sabic": self.deviance + np.log((self.nobs + 2) / 24) * self.n_parameters,
             "ntotal": float(self.nobs),
         }
         return pd.Series(measures, name="value")
+
+    @cached_property
+    def level_fit(self) -> pd.DataFrame:
+        """Indices of fit of each level of a two-level model, the other one saturated.
+
+        Rows "within" and "between": ``chisq, df, pvalue, cfi, tli, rmsea, rmsea_ci_lower,
+        rmsea_ci_upper, srmr, n``; n is the number of rows within, of clusters between.
+        """
+        return level_fit(self.model, self.references)
 
     def _residual_indices(self, said: list[Moments], sizes: Array) -> dict[str, float]:
         """SRMR, or one a level."""

@@ -13,12 +13,12 @@ values wherever they are complete: given those, the likelihood of the rest facto
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from teamlink.fitting.model import Derivatives
-from teamlink.fitting.optimize import minimize
+from teamlink.fitting.optimize import Optimum, minimize
 from teamlink.moments.cells import ClusterCells
 from teamlink.moments.clusters import SizeMoments
 from teamlink.moments.covariances import PatternMoments
@@ -50,7 +50,11 @@ _SINGULAR = 1e-6
 """A standardised variance between clusters below this is none: the root has come to zero."""
 
 _GRADIENT = 1e-6
-"""The largest slope, in standardised roots, at which the optimum counts as found."""
+"""The largest slope, in standardised roots, at which the optimum counts as found; more is allowed
+in proportion to a deviance beyond 100,000, whose terms leave that much rounding in the slope."""
+
+_EXACT, _STEPS = 1e-8, 4
+"""Steps are added until the slope is below the first number, or does not fall, or this often."""
 
 Likelihood = Callable[[LevelMoments, LevelMoments, Codes], tuple[Array, LevelMoments, Array]]
 """Of moments (R,), directions (R, K) and the replicates they belong to: deviance (R,), gradient in
@@ -131,7 +135,7 @@ def saturated_normal(moments: PatternMoments) -> SaturatedNormal:
         return Derivatives(point.deviance, np.concatenate([point.mu, slope], axis=1), hessian)
 
     start = np.concatenate([first, free.read(root)], axis=1)
-    found = minimize(objective, start, radius=0.5, max_iterations=200)
+    found = _polished(objective, minimize(objective, start, radius=0.5, max_iterations=200))
     L = free.put(root, found.theta[:, p:])
     slope = np.abs(found.derivatives.gradient).max(axis=1, initial=0.0)
     seen = moments.n @ moments.observed.astype(float)
@@ -140,7 +144,7 @@ def saturated_normal(moments: PatternMoments) -> SaturatedNormal:
         centre + scale * found.theta[:, :p],
         np.outer(scale, scale) * (L @ L.swapaxes(-1, -2)),
         slope,
-        found.converged & (slope < _GRADIENT),
+        found.converged & _flat(found),
         found.iterations,
     )
 
@@ -213,6 +217,7 @@ def _search(likelihood: Likelihood, outset: Outset) -> Saturated:
         return Derivatives(value, gradient.along(ways), hessian + here.bend(gradient))
 
     found = minimize(objective, start.theta, radius=0.5, max_iterations=200)
+    found = _polished(objective, found)
     end = start.at(found.theta, np.arange(len(found.theta)))
     largest = np.abs(found.derivatives.gradient).max(axis=1, initial=0.0)
     q = end.mu_z.shape[1]
@@ -222,8 +227,46 @@ def _search(likelihood: Likelihood, outset: Outset) -> Saturated:
     )
     return Saturated(
         found.derivatives.value, _units(end.moments(), outset), largest,
-        found.converged & (largest < _GRADIENT), least**2 < _SINGULAR, found.iterations,
+        found.converged & _flat(found), least**2 < _SINGULAR, found.iterations,
     )  # fmt: skip
+
+
+def _polished(objective: Callable[[Array, Codes], Derivatives], found: Optimum) -> Optimum:
+    """The optimum after Newton steps that the slope alone judges.
+
+    Where there are many rows, the deviance has rounding that hides the last digits of an optimum;
+    the slope has not.
+    """
+    theta, best = found.theta.copy(), found.derivatives
+    for _ in range(_STEPS):
+        slope = np.abs(best.gradient).max(axis=1, initial=0.0)
+        active = np.flatnonzero(found.converged & (slope > _EXACT))
+        if not active.size:
+            break
+        w, Q = np.linalg.eigh(best.hessian[active])
+        g = np.einsum("rik,ri->rk", Q, best.gradient[active])
+        steep = w > 1e-8 * w.max(axis=1, keepdims=True)
+        step = np.einsum("rik,rk->ri", Q, np.where(steep, g / np.where(steep, w, 1.0), 0.0))
+        trial = theta[active] - step
+        there = objective(trial, active)
+        better = np.abs(there.gradient).max(axis=1) < slope[active]
+        if not better.any():
+            break
+        moved = active[better]
+        theta[moved] = trial[better]
+        parts = [array.copy() for array in (best.value, best.gradient, best.hessian)]
+        for whole, part in zip(parts, (there.value, there.gradient, there.hessian), strict=True):
+            whole[moved] = part[better]
+        best = Derivatives(*parts)
+    return replace(found, theta=theta, derivatives=best)
+
+
+def _flat(found: Optimum) -> Mask:
+    """Where the slope is none (R,)."""
+    slope = np.abs(found.derivatives.gradient).max(axis=1, initial=0.0)
+    allowed = _GRADIENT * np.maximum(1.0, np.abs(found.derivatives.value) / 1e5)
+    flat: Mask = slope < allowed
+    return flat
 
 
 def _coordinates(outset: Outset) -> Coordinates:

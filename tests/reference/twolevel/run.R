@@ -86,7 +86,27 @@ described <- function(fit) {
 `%||%` <- function(a, b) if (is.null(a)) b else a
 
 two <- function(data, ...) sem(factor_model, data = data, cluster = "cluster", ...)
+saturated_within <- "
+  level: 1
+    y1 ~~ y2 + y3
+    y2 ~~ y3
+    y1 + y2 + y3 ~ x1 + x2 + x3
+  level: 2
+    fb =~ y1 + y2 + y3
+    fb ~ w1 + w2
+"
+saturated_between <- "
+  level: 1
+    fw =~ y1 + y2 + y3
+    fw ~ x1 + x2 + x3
+  level: 2
+    y1 ~~ y2 + y3
+    y2 ~~ y3
+    y1 + y2 + y3 ~ w1 + w2
+"
 models <- list(
+  saturated_within = described(sem(saturated_within, demo, cluster = "cluster")),
+  saturated_between = described(sem(saturated_between, demo, cluster = "cluster")),
   complete = described(two(demo)),
   complete_random_x = described(two(demo, fixed.x = FALSE)),
   complete_mlr = described(two(demo, estimator = "MLR")),
