@@ -13,8 +13,8 @@ one <- function(m) {
   names(data) <- unlist(m$columns)
   if (!is.null(data$school)) data$school <- c("one", "two")[data$school]
   o <- m$options
-  message(m$seed)
-  own <- list(model = m$text, data = data)
+  # A search of more than a thousand steps does not end: the optimum is at infinity.
+  own <- list(model = m$text, data = data, control = list(iter.max = 1000, eval.max = 2000))
   if (!is.null(o$group)) own$group <- o$group
   if (!is.null(o$group_equal)) own$group.equal <- unlist(o$group_equal)
   if (!is.null(o$fixed_x)) own$fixed.x <- o$fixed_x

@@ -56,7 +56,9 @@ class Coordinates:
     def _bent(self, theta: Array) -> tuple[Array, Array, Array]:
         c = self.scale
         if not self.bounded.any():
-            return theta * c, np.broadcast_to(c, theta.shape), np.zeros(theta.shape)
+            first = np.empty_like(theta)
+            first[:] = c
+            return theta * c, first, np.zeros_like(theta)
         low, high = np.isfinite(self.low), np.isfinite(self.high)
         both, sign = low & high, np.where(low, 1.0, -1.0)
         edge = np.where(low, np.where(low, self.low, 0.0), np.where(high, self.high, 0.0))

@@ -289,14 +289,18 @@ def exogenous_deviance(
 
 
 def _fit(model: StructuralModel, options: Options) -> StructuralFit:
-    solution = solve(model)
+    solution = _solved(model)
     if not np.isfinite(solution.deviance[0]):
         raise FitError(
             "the likelihood cannot be evaluated at any starting point; give starts, as in "
             "start(0.5)*x, or rescale the columns"
         )
-    check_identified(model, model.parameters(solution.theta)[0])
-    estimates = model.estimates(solution.theta)
+    x = model.parameters(solution.theta)
+    expected = model.hessian(x, np.zeros(1, dtype=np.intp), "expected")
+    check_identified(model, x[0], expected[0])
+    known = expected if model.information == "expected" else None
+    V = model.covariance(solution.theta, known)
+    estimates = model.estimates_from(x, V, model.information)
     fit = StructuralFit(
         model=model,
         working_theta=solution.theta[0],
@@ -310,12 +314,19 @@ def _fit(model: StructuralModel, options: Options) -> StructuralFit:
         options=options,
     )
     if options.robust is not None:
-        x = model.parameters(solution.theta)
-        V = robust_covariance(model, solution.theta[0], options.robust)
-        fit = replace(fit, estimates=model.estimates_from(x, V[None], options.robust))
+        V = robust_covariance(model, solution.theta[0], options.robust)[None]
+        fit = replace(fit, estimates=model.estimates_from(x, V, options.robust))
     if not fit.converged:
         warnings.warn(fit.convergence.message, NotConverged, stacklevel=3)
     return fit
+
+
+def _solved(model: StructuralModel) -> Solution:
+    """The optimum from the best informed start; from the others too where that is no optimum."""
+    solution = solve(replace(model, first=model.first[:1]))
+    if solution.converged[0]:
+        return solution
+    return solve(model)
 
 
 def _record(solution: Solution) -> Convergence:

@@ -38,18 +38,16 @@ def degrees_of_freedom(model: StructuralModel) -> int:
     return moments - model.coordinates.k
 
 
-def undetermined(model: StructuralModel, x: Array) -> list[str]:
+def undetermined(model: StructuralModel, expected: Array) -> list[str]:
     """Names of the parameters that small changes together leave the implied moments as they are.
 
     Parameters
     ----------
     model : StructuralModel
-    x : (q,) at which
+    expected : (q, q) expected second derivatives of the deviance
     """
-    index = np.zeros(1, dtype=np.intp)
     K = model.coordinates.K
-    with np.errstate(all="ignore"):
-        H = K.T @ model.hessian(x[None], index, "expected")[0] @ K
+    H = K.T @ expected @ K
     if not np.isfinite(H).all() or not len(H):
         return []
     d = np.sqrt(np.diag(H))
@@ -76,24 +74,33 @@ def check_counts(model: StructuralModel) -> None:
         raise DesignError([Fault(what, "the model", "fix or equate some of them")])
 
 
-def check_identified(model: StructuralModel, x: Array) -> None:
+def check_identified(model: StructuralModel, x: Array, expected: Array) -> None:
     """Refuse a model with parameters that nothing determines.
 
     Where the information is singular at x (q,), points near by are looked at too, so that paths
     that are zero there do not count.
 
+    Parameters
+    ----------
+    model : StructuralModel
+    x : (q,)
+    expected : (q, q) expected second derivatives of the deviance at x
+
     Raises
     ------
     DesignError
     """
-    found = set(undetermined(model, x))
+    found = set(undetermined(model, expected))
     rng = np.random.default_rng(1)
     for _ in range(3):
         if not found:
             return
         near = x * np.exp(0.2 * rng.standard_normal(len(x)))
         near = near + 0.1 * np.where(x == 0, rng.standard_normal(len(x)), 0.0) * _unit(model)
-        found &= set(undetermined(model, _constrained(model, near)))
+        point = _constrained(model, near)[None]
+        with np.errstate(all="ignore"):
+            there = model.hessian(point, np.zeros(1, dtype=np.intp), "expected")[0]
+        found &= set(undetermined(model, there))
     if not found:
         return
     named = ", ".join(name for name in model.structure.names if name in found)

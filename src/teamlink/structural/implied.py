@@ -153,9 +153,8 @@ def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
         Missing values where the paths have no total effects (``I - A`` is singular).
     """
     R, v = len(x), len(block.variables)
-    A = np.broadcast_to(block.A, (R, v, v)).copy()
-    S = np.broadcast_to(block.S, (R, v, v)).copy()
-    m = np.broadcast_to(block.m, (R, v)).copy()
+    A, S, m = np.empty((R, v, v)), np.empty((R, v, v)), np.empty((R, v))
+    A[:], S[:], m[:] = block.A, block.S, block.m
     A[:, block.a_row, block.a_col] = x[:, block.a_of]
     S[:, block.s_row, block.s_col] = x[:, block.s_of]
     S[:, block.s_col, block.s_row] = x[:, block.s_of]

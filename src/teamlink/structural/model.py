@@ -204,12 +204,16 @@ class StructuralModel:
         """Nothing to do: bounds are zeros of working parameters, and their saddles are left."""
         return theta, np.zeros(len(index), dtype=np.bool_)
 
-    def covariance(self, theta: Array) -> Array:
-        """(R, q, q) covariance of the parameters by the inverse information."""
+    def covariance(self, theta: Array, hessian: Array | None = None) -> Array:
+        """(R, q, q) covariance of the parameters by the inverse information.
+
+        `hessian` (R, q, q) are the second derivatives at theta, where they are known already.
+        """
         index = np.arange(len(theta))
-        x = self.parameters(theta, index)
+        if hessian is None:
+            hessian = self.hessian(self.parameters(theta, index), index, self.information)
         K = self.coordinates.K
-        H = K.T @ self.hessian(x, index, self.information) @ K
+        H = K.T @ hessian @ K
         held = self.coordinates.on_bound(theta)
         inverse = 2 * np.nan_to_num(inverse_information(H, held))
         found: Array = K @ inverse @ K.T

@@ -101,9 +101,11 @@ def observe(
     keys = [name for name in (group, cluster) if name is not None]
     frame = as_frame(data, [*_columns(data, names), *keys])
     plain = [str(name) for name in frame.columns if name not in keys]
-    if not all(_numeric(frame[name]) for name in plain) or not len(frame):
-        validate(frame, numeric=plain, groups=keys)
-    Y = np.column_stack([_values(frame, name) for name in names])
+    Y = _at_once(frame, names)
+    if Y is None:
+        if not all(_numeric(frame[name]) for name in plain) or not len(frame):
+            validate(frame, numeric=plain, groups=keys)
+        Y = np.column_stack([_values(frame, name) for name in names])
     if np.isinf(Y).any():
         validate(frame, numeric=plain, groups=keys)
     gone, dropped = _incomplete(frame, Y, names, keys, complete)
@@ -135,6 +137,15 @@ def _columns(data: Table, names: Sequence[str]) -> list[str]:
     for name in names:
         found += [name] if name in there or ":" not in name else name.split(":")
     return list(dict.fromkeys(found))
+
+
+def _at_once(frame: pd.DataFrame, names: Sequence[str]) -> Array | None:
+    """All variables (n, p), where every column holds plain numbers; None where one does not."""
+    if not len(frame) or list(frame.columns) != list(names):
+        return None
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
+        return frame.to_numpy(dtype=np.float64)
+    return None
 
 
 def _values(frame: pd.DataFrame, name: str) -> Array:

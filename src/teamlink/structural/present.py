@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 from teamlink.errors import OptionError
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.structural.constraints import ordered_definitions
-from teamlink.structural.standardized import standardized
+from teamlink.structural.standardized import standardized, standardized_values
 from teamlink.syntax.arithmetic import show
 from teamlink.typing import Array
 
@@ -72,7 +72,9 @@ def parameter_frame(fit: StructuralFit, level: float = 0.95) -> pd.DataFrame:
     for kind in ("lv", "all"):
         # A variance that depends on the predictor standardises nothing.
         slopes = bool(fit.table.slopes)
-        columns[f"std_{kind}"] = np.nan if slopes else standardized(fit.model, fit.x, kind)[0]
+        columns[f"std_{kind}"] = (
+            np.nan if slopes else standardized_values(fit.model, fit.row_values, fit.states, kind)
+        )
     frame = pd.DataFrame(columns)
     if not fit.table.slopes:
         return frame

@@ -8,6 +8,7 @@ standard deviations of all variables, ``lv`` those of factors alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from teamlink.structural.model import StructuralModel
 from teamlink.structural.parameters import Parameter
 from teamlink.typing import Array
 
-__all__ = ["row_values", "standardized"]
+__all__ = ["row_values", "standardized", "standardized_values"]
 
 
 def row_values(model: StructuralModel, x: Array) -> Array:
@@ -124,19 +125,74 @@ def _of_row(
     rest: Array,
 ) -> Dual:  # fmt: skip
     """One row, its value times a product of standard deviations to the power 1 or -1."""
-    left = place[row.lhs]
-    right = place[row.rhs] if row.rhs else left
+    left, right = place[row.lhs], place[row.rhs or row.lhs]
+    factor = _factor(row.op, left, right, sd[0], sd[1])
     match row.op:
         case "=~":
-            factor, log = sd[0, left] / sd[0, right], total[left] - total[right]
+            log = total[left] - total[right]
         case "~":
-            factor, log = sd[0, right] / sd[0, left], total[right] - total[left]
+            log = total[right] - total[left]
         case "~1":
-            factor, log = 1 / sd[0, left], -total[left]
+            log = -total[left]
         case _ if left == right:
-            factor, log = 1 / sd[0, left] ** 2, -2 * total[left]
+            log = -2 * total[left]
         case _:
-            factor, log = 1 / (sd[1, left] * sd[1, right]), -rest[left] - rest[right]
+            log = -rest[left] - rest[right]
     scaled = value * factor
     slope = own * factor + (scaled * log if scaled else 0.0)
     return Dual(np.array([scaled]), slope[None])
+
+
+def _factor(op: str, left: int, right: int, sd: Sequence[float], rest: Sequence[float]) -> float:
+    """What a row is multiplied with, given standard deviations of all variables."""
+    match op:
+        case "=~":
+            return sd[left] / sd[right]
+        case "~":
+            return sd[right] / sd[left]
+        case "~1":
+            return 1 / sd[left]
+        case _ if left == right:
+            return 1 / sd[left] ** 2
+        case _:
+            return 1 / (rest[left] * rest[right])
+
+
+def standardized_values(
+    model: StructuralModel, values: Array, states: Sequence[State], kind: Literal["all", "lv"]
+) -> Array:
+    """Standardised values of all rows, then of defined parameters, without slopes.
+
+    Parameters
+    ----------
+    model : StructuralModel
+    values : (rows,) of all rows
+    states : every block at the same parameters
+    kind : by which standard deviations
+    """
+    table = model.structure.table
+    sizes = []
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for block, state in zip(model.structure.blocks, states, strict=True):
+            both = np.sqrt(np.stack([np.diag(state.C[0]), np.diag(state.S[0])]))
+            if kind == "lv":
+                both[:, : block.p] = 1.0
+            place = {name: i for i, name in enumerate(block.variables)}
+            sizes.append((place, both[0], both[1]))
+        found = np.empty(len(table.rows))
+        for i, row in enumerate(table.rows):
+            place, sd, rest = sizes[_block_of(model, row)]
+            left, right = place[row.lhs], place[row.rhs or row.lhs]
+            found[i] = values[i] * _factor(row.op, left, right, sd, rest)
+    definitions = ordered_definitions(table)
+    if not definitions:
+        return found
+    known: dict[str, Dual] = {}
+    for row, value in zip(table.rows, found, strict=True):
+        if row.label:
+            known.setdefault(row.label, Dual(np.array([value]), np.zeros((1, 0))))
+    like = Dual(np.zeros(1), np.zeros((1, 0)))
+    for definition in definitions:
+        known[definition.name] = evaluate(definition.expression, known, like)
+    more = [float(known[definition.name].value[0]) for definition in definitions]
+    return np.concatenate([found, more])
