@@ -139,6 +139,13 @@ class TestAgainstLavaan:
             assert ours[name] == pytest.approx(theirs[other], abs=1e-3)
 
 
+def test_factor_scores_within_clusters():
+    # lavaan's scores between clusters are not expectations given the data: ours, which are, are
+    # compared with whole clusters in tests/structural/test_nested.py.
+    found = fit("complete").factor_scores()["fw"].to_numpy()[:30]
+    assert found == pytest.approx(np.array(parse.raw()["scores"]), abs=2e-4)
+
+
 LONG = 'level: 1\n normexam ~ rv("s")*standLRT\nlevel: 2\n normexam ~~ s'
 WIDE = 'level: 1\n lang ~ rv("s")*iq\nlevel: 2\n lang ~ avg_iq\n lang ~~ s'
 

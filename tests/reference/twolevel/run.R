@@ -118,7 +118,9 @@ models <- list(
   )
 )
 
+scored <- two(demo)
 output <- list(
+  scores = vec(lavPredict(scored, level = 1)[1:30, "fw"]),
   digest = unname(tools::md5sum(normalizePath(script))),
   lavaan = as.character(packageVersion("lavaan")),
   r = R.version.string,
