@@ -138,10 +138,10 @@ class TestAgainstLavaan:
                 names = {"cfi": "cfi", "rmsea": "rmsea"}
         else:
             names["srmr"] = "srmr"
+        # Those of a saturated model are zero; lavaan's compare it with where its EM stopped.
+        limit = 5e-4 if key in ("missing", "upper", "lower") else 2e-5
         for name, other in names.items():
-            assert ours[name] == pytest.approx(
-                theirs[other], abs=loose if key in ("missing", "upper", "lower") else 2e-5
-            )
+            assert ours[name] == pytest.approx(theirs[other], abs=limit)
 
     def test_scaling_factors(self, key):
         if not key.endswith("mlr"):
