@@ -7,13 +7,12 @@ from functools import cache
 import numpy as np
 import pytest
 
+import teamlink as tl
 from teamlink.structural.estimation import Options, bind
 from teamlink.structural.model import StructuralModel
 from teamlink.typing import Array
 
 from .models import COMBINATIONS, data
-
-import teamlink as tl
 
 combinations = pytest.mark.parametrize("name", COMBINATIONS)
 

@@ -62,7 +62,7 @@ class TestText:
             ("f =~ x1 + a*x2 + b*x3\n2 == 1 + 1", "nothing of a free parameter"),
             ("f =~ x1 + a*x2 + b*x3\na == b; a > 0", "bound and stands in an equality"),
             ("f =~ x1 + lower(2)*upper(1)*x2 + x3", "lower bound is above"),
-            ('f =~ x1 + rv("s")*x2 + x3', "random slopes"),
+            ('f =~ x1 + rv("s")*x2 + x3', "random slope"),
             ("group: a\nf =~ x1 + x2 + x3", "name the column, group="),
             ("f =~ x1 + x2 + x3\nlevel: 1\nf =~ x1", "level"),
         ],

@@ -40,7 +40,7 @@ class Coordinates:
     @property
     def k(self) -> int:
         """Number of working parameters."""
-        return self.K.shape[1]
+        return int(self.K.shape[1])
 
     @property
     def bounded(self) -> Mask:
@@ -66,9 +66,7 @@ class Coordinates:
             both, edge + width * np.sin(theta) ** 2,
             np.where(one, edge + sign * c * theta**2, c * theta),
         )  # fmt: skip
-        first = np.where(
-            both, width * np.sin(2 * theta), np.where(one, 2 * sign * c * theta, c)
-        )
+        first = np.where(both, width * np.sin(2 * theta), np.where(one, 2 * sign * c * theta, c))
         second = np.where(both, 2 * width * np.cos(2 * theta), np.where(one, 2 * sign * c, 0.0))
         return u, first, np.broadcast_to(second, theta.shape)
 
@@ -145,9 +143,7 @@ def ordered_definitions(table: ParameterTable) -> tuple[Definition, ...]:
     return tuple(done.values())
 
 
-def coordinates(
-    table: ParameterTable, row_parameter: Codes, names: tuple[str, ...]
-) -> Coordinates:
+def coordinates(table: ParameterTable, row_parameter: Codes, names: tuple[str, ...]) -> Coordinates:
     """Independent coordinates of the q parameters under the constraints of a table.
 
     Raises
@@ -183,9 +179,9 @@ def coordinates(
     M = np.array(system)
     pivots = np.array([int(np.flatnonzero(row[:-1])[0]) for row in M])
     tied = np.flatnonzero((M[:, :-1] != 0).any(axis=0))
-    for i in tied:
-        if np.isfinite(low[i]) or np.isfinite(high[i]):
-            message = f"{names[i]!r} has a bound and stands in an equality; leave one out"
+    for j in tied:
+        if np.isfinite(low[j]) or np.isfinite(high[j]):
+            message = f"{names[j]!r} has a bound and stands in an equality; leave one out"
             raise table.equations.fault(message, table.constraints[0])
     keep = np.setdiff1d(np.arange(q), pivots)
     K = np.eye(q)[:, keep]
@@ -196,7 +192,7 @@ def coordinates(
 
 
 def linear_forms(table: ParameterTable, row_parameter: Codes, q: int) -> dict[str, Array]:
-    """Linear forms (q + 1,) of labels, of ``.p1.`` and so on, and of definitions that are linear."""
+    """Linear forms (q + 1,) of labels, of ``.p1.`` and so on, and of linear definitions."""
     forms: dict[str, Array] = {}
     for i, row in enumerate(table.rows):
         form = np.zeros(q + 1)

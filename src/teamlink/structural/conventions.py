@@ -102,11 +102,11 @@ def roles_of(entries: Sequence[Entry], elsewhere: frozenset[str] = frozenset()) 
     endogenous = [name for name in outcomes if name not in latent and name not in indicators]
     used = {*latent, *indicators, *outcomes, *elsewhere}
     exogenous = [name for name in predictors if name not in used]
-    products = [
-        name for name in exogenous if ":" in name and set(name.split(":")) & set(outcomes)
-    ]
+    products = [name for name in exogenous if ":" in name and set(name.split(":")) & set(outcomes)]
     exogenous = [name for name in exogenous if name not in products]
-    shifted = [name for name in predictors if name in elsewhere and name not in (*latent, *measured)]
+    shifted = [
+        name for name in predictors if name in elsewhere and name not in (*latent, *measured)
+    ]
     covarying = [n for e in entries if e.op == "~~" for n in (e.lhs,)]
     covarying += [n for e in entries if e.op == "~~" for n in (e.rhs,)]
     said = [e.lhs for e in entries if e.op == "~1"]
@@ -203,7 +203,9 @@ def _single_indicators(rows: list[Entry], roles: Roles) -> list[Entry]:
     per_factor = {name: [r.rhs for r in loadings if r.lhs == name] for name in roles.latent}
     counted = [row.rhs for row in loadings]
     single = {
-        inner[0] for inner in per_factor.values() if len(inner) == 1 and counted.count(inner[0]) == 1
+        inner[0]
+        for inner in per_factor.values()
+        if len(inner) == 1 and counted.count(inner[0]) == 1
     }
     return [
         replace(row, free=False, value=0.0)

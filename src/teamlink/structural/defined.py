@@ -95,8 +95,8 @@ def evaluate(node: Node, known: Mapping[str, Dual], like: Dual) -> Dual:
             case Symbol():
                 return known[inner.name]
             case Negative():
-                operand = of(inner.operand)
-                return Dual(-operand.value, -operand.slope)
+                own = of(inner.operand)
+                return Dual(-own.value, -own.slope)
             case Power():
                 return of(inner.base).power(of(inner.exponent))
             case Function():
@@ -104,20 +104,23 @@ def evaluate(node: Node, known: Mapping[str, Dual], like: Dual) -> Dual:
             case Chain():
                 total = of(inner.operands[0])
                 for operator, operand in zip(inner.operators, inner.operands[1:], strict=True):
-                    other = of(operand)
-                    match operator:
-                        case "+":
-                            total = total.plus(other)
-                        case "-":
-                            total = total.plus(other, -1.0)
-                        case "*":
-                            total = total.times(other)
-                        case _:
-                            total = total.over(other)
+                    total = _combined(total, operator, of(operand))
                 return total
 
     with np.errstate(all="ignore"):
         return of(node)
+
+
+def _combined(one: Dual, operator: str, two: Dual) -> Dual:
+    match operator:
+        case "+":
+            return one.plus(two)
+        case "-":
+            return one.plus(two, -1.0)
+        case "*":
+            return one.times(two)
+        case _:
+            return one.over(two)
 
 
 def linear(node: Node, known: Mapping[str, Array]) -> Array | None:
@@ -144,7 +147,7 @@ def linear(node: Node, known: Mapping[str, Array]) -> Array | None:
                 form_or = of(inner.operand, size)
                 return None if form_or is None else -form_or
             case Power() | Function():
-                parts = (
+                parts: tuple[Node, ...] = (
                     (inner.base, inner.exponent) if isinstance(inner, Power) else (inner.argument,)
                 )
                 values = [constant(of(part, size)) for part in parts]

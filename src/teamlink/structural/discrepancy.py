@@ -41,7 +41,7 @@ class Point(Protocol):
     def value(self) -> Array: ...  # noqa: D102
 
     @property
-    def Sigma(self) -> tuple[Array, ...]: ...  # noqa: D102, N802
+    def Sigma(self) -> tuple[Array, ...]: ...  # noqa: D102
 
     @property
     def mu(self) -> tuple[Array, ...]: ...  # noqa: D102
@@ -81,16 +81,16 @@ def factor(Sigma: Array) -> tuple[Array, Array, Mask | None]:
         L = np.linalg.cholesky(Sigma)
         diagonal = np.diagonal(L, axis1=1, axis2=2)
         if np.isfinite(diagonal).all():
-            return np.linalg.inv(L), 2 * np.log(diagonal).sum(axis=1), None
+            return np.asarray(np.linalg.inv(L)), 2 * np.log(diagonal).sum(axis=1), None
     except np.linalg.LinAlgError:
         pass
-    finite = np.isfinite(Sigma).all(axis=(1, 2))
+    finite: Mask = np.asarray(np.isfinite(Sigma).all(axis=(1, 2)))
     tame = np.where(finite[:, None, None], Sigma, -np.eye(Sigma.shape[1]))
     w = np.linalg.eigvalsh(tame)
     sound: Mask = w[:, 0] > 1e-14 * np.maximum(w[:, -1], 0.0)
     L = np.linalg.cholesky(np.where(sound[:, None, None], Sigma, np.eye(Sigma.shape[1])))
     logdet = 2 * np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1)
-    return np.linalg.inv(L), logdet, sound
+    return np.asarray(np.linalg.inv(L)), logdet, sound
 
 
 @dataclass(frozen=True, slots=True)

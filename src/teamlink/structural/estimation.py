@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -188,7 +188,8 @@ def sem(
     options = _options(cluster, group, missing, estimator, information, group_equal, levels)
     means = group is not None or cluster is not None or growth or missing == "fiml"
     conventions = Conventions(
-        means if meanstructure is None else meanstructure, std_lv, fixed_x, growth, orthogonal, tuple(group_equal), tuple(group_partial),
+        means if meanstructure is None else meanstructure, std_lv, fixed_x, growth, orthogonal,
+        tuple(group_equal), tuple(group_partial),
     )  # fmt: skip
     with single_thread().limit(limits=1):
         complete = missing == "listwise"
@@ -216,9 +217,8 @@ def _options(
         raise OptionError("estimator='mlm' needs complete rows; use 'mlr' with missing='fiml'")
     observed = estimator == "mlr" or cluster is not None or missing == "fiml"
     default = "observed" if observed else "expected"
-    return Options(
-        cluster, group, missing, levels, estimator, information or default  # type: ignore[arg-type]
-    )
+    kind = cast(Information, information or default)
+    return Options(cluster, group, missing, levels, cast(Estimator, estimator), kind)
 
 
 def _has_levels(equations: Equations, cluster: str | None) -> bool:

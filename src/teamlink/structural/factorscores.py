@@ -46,7 +46,7 @@ def factor_scores(model: StructuralModel, x: Array, method: ScoreMethod) -> pd.D
         weights = (_regression if method == "regression" else _bartlett)(block, state)
         centre = state.mu[0] if model.structure.table.meanstructure else model.sample[g].mu[0]
         Z = seen.values[g][:, seen.columns(block.observed)] - centre
-        place = [columns.index(name) for name in latent[g]]
+        place = np.array([columns.index(name) for name in latent[g]], dtype=np.intp)
         found[np.ix_(seen.rows[g], place)] = Z @ weights.T + state.mean[0, block.p :]
     return pd.DataFrame(found, index=seen.index, columns=columns)
 

@@ -22,7 +22,7 @@ _PART = 0.05
 
 
 def degrees_of_freedom(model: StructuralModel) -> int:
-    """Sample moments less free parameters; moments of fixed exogenous variables count in neither."""
+    """Sample moments less free parameters; those of fixed exogenous variables count in neither."""
     table = model.structure.table
     moments = 0
     levels = len(table.levels)

@@ -66,29 +66,29 @@ def _rough(structure: Structure, sample: Sequence[Moments]) -> Array:
             # Of several rows that are one parameter the first one counts.
             if np.isnan(x[of]):
                 x[of] = value
-    return np.nan_to_num(x)
+    return np.asarray(np.nan_to_num(x))
 
 
-def _measured(block: Block, f: int) -> tuple[list[int], Mask]:
-    """Observed variables that load on variable f, and whether the path is a parameter."""
-    free = np.zeros_like(block.A, dtype=np.bool_)
-    free[block.a_row, block.a_col] = True
+def _measured(block: Block, f: int, free: Mask) -> list[int]:
+    """Observed variables that load on variable f; `free` (v, v) says which paths are parameters."""
     loads = (free | (block.A != 0))[: block.p, f]
-    return [int(i) for i in np.flatnonzero(loads)], free
+    return [int(i) for i in np.flatnonzero(loads)]
 
 
 def _paths(block: Block, S: Array) -> tuple[Array, Array]:
     """All paths (v, v), and variances (v,) of the factors that go with them."""
     v, p = len(block.variables), block.p
     A = block.A.copy()
+    free = np.zeros_like(A, dtype=np.bool_)
+    free[block.a_row, block.a_col] = True
     psi = np.ones(v)
     scale = np.sqrt(np.maximum(np.diag(S), 1e-300))
     for f in range(p, v):
-        indicators, free = _measured(block, f)
+        indicators = _measured(block, f, free)
         if not indicators:
-            inner = [i for i in range(p, v) if free[i, f] or block.A[i, f]]
-            for i in inner:
-                A[i, f] = block.A[i, f] or 1.0
+            for i in range(p, v):
+                if free[i, f] or block.A[i, f]:
+                    A[i, f] = block.A[i, f] or 1.0
             continue
         fixed = [i for i in indicators if not free[i, f]]
         marker = fixed[0] if fixed else indicators[0]
@@ -105,16 +105,14 @@ def _paths(block: Block, S: Array) -> tuple[Array, Array]:
             among = S[np.ix_(causes, causes)]
             A[f, causes] = np.linalg.lstsq(among, S[causes, marker], rcond=None)[0] / unit
     for y in range(p):
-        predictors = [
-            int(c) for r, c in zip(block.a_row, block.a_col, strict=True) if r == y and c < p
-        ]
-        if predictors and not (A[y, p:] != 0).any():
-            inner = S[np.ix_(predictors, predictors)]
-            A[y, predictors] = np.linalg.lstsq(inner, S[predictors, y], rcond=None)[0]
+        causes = np.flatnonzero(free[y, :p])
+        if causes.size and not (A[y, p:] != 0).any():
+            among = S[np.ix_(causes, causes)]
+            A[y, causes] = np.linalg.lstsq(among, S[causes, y], rcond=None)[0]
     # Feedback that is too strong has no implied moments.
     if p and np.abs(np.linalg.eigvals(A)).max(initial=0.0) >= 1:
-        inner = A[:p, :p]
-        A[:p, :p] = np.where(inner != 0, 0.1 * np.sign(inner) * scale[:, None] / scale, 0.0)
+        seen = A[:p, :p]
+        A[:p, :p] = np.where(seen != 0, 0.1 * np.sign(seen) * scale[:, None] / scale, 0.0)
     return A, psi
 
 
@@ -185,9 +183,9 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
         left.append(lifted)
         gap = np.sqrt(0.5) * (L @ (own.Sigma[0] - state.Sigma[0]) @ L.T)
         right.append(np.concatenate([gap.ravel(), L @ (own.mu[0] - state.mu[0])]))
-    solved = np.linalg.lstsq(
-        np.concatenate(left)[:, ~is_path], np.concatenate(right), rcond=1e-10
-    )[0]
+    solved = np.linalg.lstsq(np.concatenate(left)[:, ~is_path], np.concatenate(right), rcond=1e-10)[
+        0
+    ]
     found = x.copy()
     found[~is_path] = solved
     return _lifted(structure, found, x)

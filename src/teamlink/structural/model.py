@@ -197,7 +197,7 @@ class StructuralModel:
 
     def on_boundary(self, theta: Array) -> Mask:
         """Which points (A,) have a parameter on a bound."""
-        found: Mask = self.coordinates.on_bound(theta).any(axis=1)
+        found: Mask = np.asarray(self.coordinates.on_bound(theta).any(axis=1))
         return found
 
     def settle(self, theta: Array, index: Codes) -> tuple[Array, Mask]:
@@ -303,7 +303,7 @@ def inverse_information(H: Array, held: Mask) -> Array:
     k = np.arange(H.shape[1])
     scaled = np.where(out, 0.0, scaled)
     scaled[:, k, k] = np.where(held, 1.0, scaled[:, k, k])
-    bad = ~np.isfinite(scaled).all(axis=(1, 2))
+    bad: Mask = np.asarray(~np.isfinite(scaled).all(axis=(1, 2)))
     scaled = np.where(bad[:, None, None], np.eye(len(k)), scaled)
     try:
         found = np.linalg.inv(scaled)

@@ -60,13 +60,12 @@ def modification_indices(model: StructuralModel, x: Array) -> pd.DataFrame:
     larger = replace(model, structure=structure)
     mi, epc = _score_tests(larger, at, model.coordinates.K)
     rows = [
-        (row.lhs, row.op, row.rhs, row.group, row.level, mi[i], epc[i])
-        for i, row in enumerate(new)
+        (row.lhs, row.op, row.rhs, row.group, row.level, mi[i], epc[i]) for i, row in enumerate(new)
     ]
     frame = pd.DataFrame(rows, columns=columns[:-1])
     frame["sepc_all"] = _standardised_changes(larger, at, epc)
-    frame = frame[np.isfinite(frame["mi"])]
-    return frame.sort_values("mi", ascending=False, ignore_index=True)
+    known: pd.DataFrame = frame[np.isfinite(frame["mi"])]
+    return known.sort_values("mi", ascending=False, ignore_index=True)
 
 
 def _score_tests(model: StructuralModel, x: Array, K: Array) -> tuple[Array, Array]:
@@ -120,9 +119,7 @@ def _left_out(model: StructuralModel) -> Iterator[Parameter]:
         found += [(a, "~~", c) for a, c in combinations(roles.latent, 2)]
         if any(r.op == "~" for r in own):
             outcomes = dict.fromkeys(r.lhs for r in own if r.op == "~")
-            nodes = dict.fromkeys(
-                [*roles.latent, *outcomes, *(r.rhs for r in own if r.op == "~")]
-            )
+            nodes = dict.fromkeys([*roles.latent, *outcomes, *(r.rhs for r in own if r.op == "~")])
             found += [
                 (y, "~", z) for y in nodes for z in nodes
                 if y != z and y not in exogenous

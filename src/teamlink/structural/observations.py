@@ -156,11 +156,9 @@ def _incomplete(
     """Which rows to leave out, and how many because of which variable first."""
     missing = np.isnan(Y)
     columns = [(name, missing[:, i]) for i, name in enumerate(names)] if complete else []
-    for key in keys:
-        absent: Mask = frame[key].isna().to_numpy()
-        columns.append((key, absent))
+    columns += [(key, np.asarray(frame[key].isna(), dtype=np.bool_)) for key in keys]
     if not complete:
-        columns.append(("every variable", missing.all(axis=1)))
+        columns.append(("every variable", np.asarray(missing.all(axis=1))))
     gone: Mask = np.zeros(len(Y), dtype=np.bool_)
     dropped: dict[str, int] = {}
     for name, absent in columns:

@@ -173,7 +173,7 @@ def parameter_table(
         entries = completed(named, roles[-1], conventions, g + 1)
         rows += [_parameter(equations, e, g, k, len(groups)) for e in entries]
     rows = _one_intercept(rows) if len(levels) > 1 else rows
-    rows = _equal_over_groups(rows, conventions, equations)
+    rows = _equal_over_groups(rows, conventions)
     rows = _named_equal(rows, equations)
     rows = _fixed_by_label(rows)
     return ParameterTable(
@@ -285,9 +285,12 @@ def _parameter(equations: Equations, entry: Entry, g: int, k: int, n_groups: int
                 row = replace(row, label="" if value is None else str(value))
             case "equal":
                 row = replace(row, label=f"={value}")
-            case _:
-                if value is not None:
-                    row = replace(row, **{kind: float(value)})
+            case "start" if value is not None:
+                row = replace(row, start=float(value))
+            case "lower" if value is not None:
+                row = replace(row, lower=float(value))
+            case "upper" if value is not None:
+                row = replace(row, upper=float(value))
     if row.lower > row.upper:
         raise equations.fault("the lower bound is above the upper one", entry)
     return row
@@ -343,9 +346,7 @@ def _class_of(row: Parameter, latent: frozenset[str]) -> Equal:
     return "lv_covariances" if factors else "residual_covariances"
 
 
-def _equal_over_groups(
-    rows: list[Parameter], conventions: Conventions, equations: Equations
-) -> list[Parameter]:
+def _equal_over_groups(rows: list[Parameter], conventions: Conventions) -> list[Parameter]:
     """Label alike what is to be equal over groups, but for the exceptions named."""
     if not conventions.group_equal or all(row.group == 1 for row in rows):
         return rows

@@ -29,13 +29,10 @@ _METHODS = {
 
 
 def _labels(fit: StructuralFit) -> dict[str, object]:
-    """Columns that say what each row is: rows of the table, then definitions in the order of the text."""
-    rows = [
-        (row.lhs, row.op, row.rhs, row.level, row.group, row.label) for row in fit.table.rows
-    ]
+    """Columns that say what each row is: rows of the table, then definitions."""
+    rows = [(row.lhs, row.op, row.rhs, row.level, row.group, row.label) for row in fit.table.rows]
     rows += [
-        (d.name, ":=", show(d.expression), 0, 0, d.name)
-        for d in ordered_definitions(fit.table)
+        (d.name, ":=", show(d.expression), 0, 0, d.name) for d in ordered_definitions(fit.table)
     ]
     names = ("lhs", "op", "rhs", "level", "group", "label")
     columns: dict[str, object] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
@@ -100,7 +97,9 @@ def standardized_frame(fit: StructuralFit, kind: Literal["all", "lv"]) -> pd.Dat
     V = fit.estimates.covariance[0, :q, :q]
     variance = np.einsum("ij,jk,ik->i", slopes, np.nan_to_num(V), slopes)
     # A slope that is rounding belongs to a value that cannot change, as a single standard loading.
-    size = np.abs(slopes).max(axis=1, initial=0.0) * np.sqrt(np.nan_to_num(np.diag(V)).max(initial=0))
+    size = np.abs(slopes).max(axis=1, initial=0.0) * np.sqrt(
+        np.nan_to_num(np.diag(V)).max(initial=0)
+    )
     se = np.sqrt(np.maximum(variance, 0.0))
     se = np.where(se < 1e-9 * np.maximum(size, 1.0), 0.0, se)
     return pd.DataFrame(_with_tests(_labels(fit), "est_std", values, se, 0.95))
@@ -181,9 +180,7 @@ def summarize(fit: StructuralFit, level: float) -> Summary:
     rows = frame[frame["op"] == ":="]
     if len(rows):
         tables.append(_table(fit, rows, "Defined parameters", 0, level))
-    return Summary(
-        "Structural equations fitted by ML", tuple(facts), tuple(tables), _remarks(fit)
-    )
+    return Summary("Structural equations fitted by ML", tuple(facts), tuple(tables), _remarks(fit))
 
 
 def _sizes(fit: StructuralFit) -> str:

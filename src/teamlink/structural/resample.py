@@ -139,8 +139,8 @@ def simulated(
         rows = seen.rows[g]
         given = seen.values[g][:, columns[x]]
         drawn = mu[~x] + (given - mu[x]) @ B + noise[:, rows][:, :, columns[~x]] @ L.T
-        found[np.ix_(range(n), rows, columns[~x])] = drawn
-        found[np.ix_(range(n), rows, columns[x])] = given
+        found[:, rows[:, None], columns[~x]] = drawn
+        found[:, rows[:, None], columns[x]] = given
     return found.reshape(n, -1).T
 
 
@@ -197,9 +197,7 @@ def reach(model: StructuralModel, term: str, theta: Array) -> Reach:
     return Reach(low, high, bool(np.isfinite(low) or np.isfinite(high)), step)
 
 
-def pinned(
-    model: StructuralModel, term: str, values: Array, theta: Array
-) -> StructuralModel:
+def pinned(model: StructuralModel, term: str, values: Array, theta: Array) -> StructuralModel:
     """The model with a parameter held at each of values (R,); the search starts at theta (k,)."""
     coordinates = model.coordinates.pinned(_form(model, term), values)
     x = np.tile(model.parameters(theta[None]), (len(values), 1))

@@ -157,7 +157,9 @@ class StructuralFit(Fit):
         """
         found = {}
         levels = len(self.table.levels)
-        for b, (block, state) in enumerate(zip(self.model.structure.blocks, self.states, strict=True)):
+        for b, (block, state) in enumerate(
+            zip(self.model.structure.blocks, self.states, strict=True)
+        ):
             explained = (state.A[0] != 0).any(axis=1)
             level = f".l{b % levels + 1}" if b % levels else ""
             group = f".g{b // levels + 1}" if b // levels else ""

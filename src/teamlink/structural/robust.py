@@ -103,7 +103,7 @@ def _meat(model: StructuralModel, scores: Sequence[Array]) -> Array:
 
 
 def contributions(model: StructuralModel, x: Array, estimator: str) -> list[Array]:
-    """What each row (at two levels, each cluster) contributes to the score, per group (n_g, n_b)."""
+    """What each row, at two levels each cluster, contributes to the score: per group (n_g, n_b)."""
     likelihood = model.likelihood
     moments, along = _at(model, x)
     if isinstance(likelihood, NestedData):
@@ -261,7 +261,7 @@ def _moment_trace(Y: Array, means: bool, codes: Codes | None) -> float:
         if means:
             sums = np.bincount(codes, W[:, i], J)
             total += float(sums @ sums)
-    return total / n
+    return float(total / n)
 
 
 def _independence_trace(model: StructuralModel) -> float:

@@ -87,9 +87,7 @@ def structure_of(
                row_parameter)
         for b, (inner, outer) in enumerate(zip(observed, latent, strict=True))
     )  # fmt: skip
-    return Structure(
-        table, blocks, row_parameter, names, coordinates(table, row_parameter, names)
-    )
+    return Structure(table, blocks, row_parameter, names, coordinates(table, row_parameter, names))
 
 
 def _parameters(table: ParameterTable) -> tuple[Codes, tuple[str, ...]]:

@@ -7,7 +7,7 @@ without deep recursion. Nothing is evaluated as code: the functions are a closed
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
@@ -31,7 +31,7 @@ __all__ = [
     "symbols",
 ]
 
-FUNCTIONS = MappingProxyType(
+FUNCTIONS: Mapping[str, Callable[[float], float]] = MappingProxyType(
     {
         "exp": math.exp,
         "log": math.log,

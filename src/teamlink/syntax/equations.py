@@ -389,7 +389,9 @@ class _Reader(ArithmeticReader):
         self.take()
         return Modifier(kind, values, name.start, self._tokens[self._at - 2].end)
 
-    def _values(self, kind: ModifierKind | None) -> tuple[ModifierKind, tuple[float | str | None, ...]]:
+    def _values(
+        self, kind: ModifierKind | None
+    ) -> tuple[ModifierKind, tuple[float | str | None, ...]]:
         """The values within ``c(...)``; where no kind is given they say what they are."""
         opening = self.token
         if not opening.is_operator("("):
