@@ -171,9 +171,7 @@ def summarize(fit: StructuralFit, level: float) -> Summary:
     levels = len(fit.table.levels)
     for group, k in product(range(1, len(fit.table.groups) + 1), range(1, levels + 1)):
         for op, title in _SECTIONS:
-            rows = frame[
-                (frame["op"] == op) & (frame["group"] == group) & (frame["level"] == k)
-            ]
+            rows = frame[(frame["op"] == op) & (frame["group"] == group) & (frame["level"] == k)]
             if len(rows):
                 where = f"{title}, level {k}" if levels > 1 else title
                 tables.append(_table(fit, rows, where, group, level))
