@@ -135,6 +135,39 @@ class TestInvariance:
         assert one.deviance == pytest.approx(other.deviance, abs=1e-9)
 
 
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_factor_scores_are_expectations_given_whole_clusters(missing):
+    frame = schools(10, J=60, missing=missing)
+    fit = tl.sem(MODEL, frame, cluster="school", missing="fiml")
+    found = fit.factor_scores()
+    (w, b), (bw, bb) = fit.states, fit.model.structure.blocks
+    p, v = bw.p, len(bb.variables)
+    lift, mu = np.zeros((p, v)), w.mu[0].copy()
+    for k, name in enumerate(bw.observed):
+        if name in bb.observed:
+            lift[k, bb.variables.index(name)] = 1.0
+            mu[k] += b.mu[0, bb.observed.index(name)]
+    own = np.zeros((1, v))
+    own[0, bb.variables.index("w")] = 1.0
+    for school in (0, 7):
+        rows = frame[frame["school"] == school]
+        n = len(rows)
+        H = np.vstack([lift] * n + [own])
+        V = H @ b.C[0] @ H.T
+        V[: n * p, : n * p] += np.kron(np.eye(n), w.Sigma[0])
+        values = rows[list(bw.observed)].to_numpy() - mu
+        rest = np.append(values.ravel(), rows["w"].iloc[0] - own[0] @ b.mean[0])
+        seen = ~np.isnan(rest)
+        solved = np.linalg.solve(V[np.ix_(seen, seen)], rest[seen])
+        between = b.mean[0, -1] + (b.C[0, -1] @ H.T)[seen] @ solved
+        cross = np.zeros(len(rest))
+        cross[:p] = w.C[0, -1, :p]
+        within = w.mean[0, -1] + cross[seen] @ solved
+        assert found.loc[rows.index[0], "fb"] == pytest.approx(between, abs=1e-9)
+        assert found.loc[rows.index[0], "fw"] == pytest.approx(within, abs=1e-9)
+        assert np.ptp(found.loc[rows.index, "fb"]) == 0
+
+
 class TestSaturated:
     def test_a_model_of_all_covariances_fits_as_the_saturated_one(self):
         model = """

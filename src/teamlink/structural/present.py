@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -169,11 +170,13 @@ def summarize(fit: StructuralFit, level: float) -> Summary:
         ]
     frame = parameter_frame(fit, level)
     tables = []
-    for group in range(1, len(fit.table.groups) + 1):
+    levels = len(fit.table.levels)
+    for group, k in product(range(1, len(fit.table.groups) + 1), range(1, levels + 1)):
         for op, title in _SECTIONS:
-            rows = frame[(frame["op"] == op) & (frame["group"] == group)]
+            rows = frame[(frame["op"] == op) & (frame["group"] == group) & (frame["level"] == k)]
             if len(rows):
-                tables.append(_table(fit, rows, title, group, level))
+                where = f"{title}, level {k}" if levels > 1 else title
+                tables.append(_table(fit, rows, where, group, level))
     rows = frame[frame["op"] == ":="]
     if len(rows):
         tables.append(_table(fit, rows, "Defined parameters", 0, level))

@@ -19,6 +19,7 @@ from teamlink.structural.difference import Difference, scaled_difference
 from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
 from teamlink.structural.implied import Moments, State
+from teamlink.structural.levelscores import level_scores
 from teamlink.structural.levelwise import level_fit
 from teamlink.structural.model import StructuralModel
 from teamlink.structural.modification import modification_indices
@@ -246,10 +247,15 @@ class StructuralFit(Fit):
     def factor_scores(self, method: ScoreMethod = "regression") -> pd.DataFrame:
         """Scores of the rows on the factors, indexed as the table was.
 
+        With two levels a factor between clusters has one value for all rows of a cluster.
+
         Parameters
         ----------
         method : {"regression", "bartlett"}
         """
+        if len(self.table.levels) == 2:
+            check_option("method", method, ["regression"])
+            return level_scores(self.model, self.x)
         return factor_scores(self.model, self.x, method)
 
     def difference_test(self, other: StructuralFit) -> Difference:

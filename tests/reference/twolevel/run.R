@@ -104,7 +104,33 @@ saturated_between <- "
     y2 ~~ y3
     y1 + y2 + y3 ~ w1 + w2
 "
+upper <- "
+  level: 1
+    y2 ~ y1
+  level: 2
+    y1 ~ a*w1
+    y2 ~ b*y1 + c*w1
+"
+lower <- "
+  level: 1
+    y2 ~ y1
+    y3 ~ y2 + y1
+  level: 2
+    y2 ~ y1
+    y3 ~ y2 + y1
+"
+context <- "
+  level: 1
+    fw =~ y1 + a*y2 + b*y3
+    y4 ~ fw
+  level: 2
+    fb =~ y1 + a*y2 + b*y3
+    y4 ~ fb
+"
 models <- list(
+  upper = described(sem(upper, demo, cluster = "cluster")),
+  lower = described(sem(lower, demo, cluster = "cluster")),
+  context = described(sem(context, demo, cluster = "cluster")),
   saturated_within = described(sem(saturated_within, demo, cluster = "cluster")),
   saturated_between = described(sem(saturated_between, demo, cluster = "cluster")),
   complete = described(two(demo)),
@@ -118,7 +144,9 @@ models <- list(
   )
 )
 
+scored <- two(demo)
 output <- list(
+  scores = vec(lavPredict(scored, level = 1)[1:30, "fw"]),
   digest = unname(tools::md5sum(normalizePath(script))),
   lavaan = as.character(packageVersion("lavaan")),
   r = R.version.string,
