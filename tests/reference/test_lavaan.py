@@ -49,6 +49,7 @@ def both(key: str, part: str, ours: pd.DataFrame) -> tuple[pd.DataFrame, pd.Data
     theirs = theirs[theirs["op"].isin(["=~", "~", "~~", "~1", ":="])]
     if part == "table":
         theirs = theirs[theirs["op"] != ":="]
+        ours = ours[ours["op"].isin(["=~", "~", "~~", "~1"])]
     own, other = rows(ours), rows(theirs)
     assert list(own.index) == list(other.index)
     return own, other

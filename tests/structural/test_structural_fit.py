@@ -11,7 +11,7 @@ import pytest
 
 import teamlink as tl
 
-from .models import FACTORS, data
+from .models import COMBINATIONS, FACTORS, data
 
 MEDIATION = "x1 ~ a*u\ny ~ b*x1 + c*u\nindirect := a*b\ntotal := indirect + c"
 
@@ -288,3 +288,22 @@ def test_robust_errors_by_hand() -> None:
     scores = pd.DataFrame(X * e[:, None]).groupby(data()["school"].to_numpy()).sum().to_numpy()
     V = bread @ scores.T @ scores @ bread * 30 / 29
     np.testing.assert_allclose(grouped.bse[["y~u", "y~v"]], np.sqrt(np.diag(V))[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(COMBINATIONS))
+def test_table_out_and_in(name: str) -> None:
+    """The table of a fit, given as a model, is the same model."""
+    text, options = COMBINATIONS[name]
+    found = fit(text, **{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+    frame = found.table.frame()
+    kept = {k: v for k, v in options.items() if k in ("group", "fixed_x")}
+    again = tl.sem(frame, data(), meanstructure=found.table.meanstructure, **kept)
+    assert again.n_parameters == found.n_parameters
+    assert again.deviance == pytest.approx(found.deviance, abs=1e-6)
+
+
+def test_table_that_is_none() -> None:
+    with pytest.raises(tl.DataError, match="column 'rhs'"):
+        tl.sem(pd.DataFrame({"lhs": ["f"], "op": ["=~"]}), data())
+    with pytest.raises(tl.DataError, match="no operator"):
+        tl.sem(pd.DataFrame({"lhs": ["f"], "op": ["|"], "rhs": ["t1"]}), data())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import numpy as np
+import pandas as pd
 
 from teamlink.errors import FitError, NotConverged, OptionError, check_option
 from teamlink.fitting.fit import Solution, single_thread, solve
@@ -30,6 +31,7 @@ from teamlink.structural.parameters import ParameterTable, parameter_table, vari
 from teamlink.structural.result import StructuralFit
 from teamlink.structural.robust import robust_covariance
 from teamlink.structural.structure import Structure, structure_of
+from teamlink.structural.tables import text_of_table
 from teamlink.syntax.equations import Equations, read_equations
 from teamlink.syntax.statements import Block as Header
 from teamlink.typing import Array, Table
@@ -72,7 +74,7 @@ class Options:
 
 
 def sem(
-    model: str | Equations,
+    model: str | Equations | pd.DataFrame,
     data: Table,
     cluster: str | None = None,
     group: str | None = None,
@@ -91,9 +93,10 @@ def sem(
 
     Parameters
     ----------
-    model : str
+    model : str or data frame
         Statements ``f =~ x1 + x2 + x3``, ``y ~ f + z``, ``x1 ~~ x2``, ``y ~ 1``, ``ab := a*b``,
-        ``a == b``, one a line; see the page on structural equations.
+        ``a == b``, one a line; see the page on structural equations. Or a parameter table, as
+        ``fit.table.frame()`` gives it.
     data : table
         Any data frame; n rows.
     cluster : str, optional
@@ -183,6 +186,8 @@ def sem(
     indirect    2.191
     Name: estimate, dtype: float64
     """
+    if isinstance(model, pd.DataFrame):
+        model = text_of_table(model)
     equations = model if isinstance(model, Equations) else read_equations(model)
     levels = _has_levels(equations, cluster)
     options = _options(cluster, group, missing, estimator, information, group_equal, levels)

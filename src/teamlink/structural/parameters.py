@@ -16,6 +16,7 @@ import pandas as pd
 from teamlink.errors import OptionError, nearest
 from teamlink.structural.conventions import Conventions, Entry, Roles, completed, roles_of
 from teamlink.structural.slopes import Slope, between_entries, slope_names, within_entries
+from teamlink.syntax.arithmetic import show
 from teamlink.syntax.equations import Equations
 from teamlink.syntax.statements import Block, Constraint, Definition, Modifier, Relation
 
@@ -108,12 +109,26 @@ class ParameterTable:
         )
 
     def frame(self) -> pd.DataFrame:
-        """The table as a data frame, which `teamlink.sem` takes as a model too."""
+        """The table as a data frame, which `teamlink.sem` takes as a model too.
+
+        Definitions and constraints come last; their ``rhs`` is the text of an expression.
+        """
         columns = (
             "lhs", "op", "rhs", "group", "level", "user", "free", "value", "start", "label",
             "lower", "upper", "exogenous",
         )  # fmt: skip
-        return pd.DataFrame({name: [getattr(row, name) for row in self.rows] for name in columns})
+        rows = [{name: getattr(row, name) for name in columns} for row in self.rows]
+        rest = dict.fromkeys(columns, float("nan")) | {
+            "group": 0, "level": 0, "user": True, "free": False, "label": "", "exogenous": False,
+        }  # fmt: skip
+        rows += [
+            rest | {"lhs": d.name, "op": ":=", "rhs": show(d.expression)} for d in self.definitions
+        ]
+        rows += [
+            rest | {"lhs": show(c.left), "op": c.operator, "rhs": show(c.right)}
+            for c in self.constraints
+        ]
+        return pd.DataFrame(rows, columns=list(columns))
 
 
 def variable_names(equations: Equations) -> tuple[str, ...]:
