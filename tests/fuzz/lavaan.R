@@ -1,5 +1,4 @@
-# Fits every model of a folder with lavaan: from its own starts and from its simple ones.
-# The best log-likelihood of those that converged is the answer.
+# Fits every model of a folder with lavaan; the log-likelihood is there where it converged.
 
 suppressPackageStartupMessages({
   library(lavaan)
@@ -22,15 +21,11 @@ one <- function(m) {
   if (!is.null(o$meanstructure)) own$meanstructure <- o$meanstructure
   verb <- if (isTRUE(o$growth)) "growth" else "sem"
   best <- list(seed = m$seed, logl = NULL, npar = NULL, error = NULL)
-  for (more in list(list(), list(start = "simple"))) {
-    fit <- tryCatch(suppressWarnings(do.call(verb, c(own, more))), error = function(e) e)
-    if (inherits(fit, "error")) {
-      best$error <- conditionMessage(fit)
-      next
-    }
-    if (!lavInspect(fit, "converged")) next
-    logl <- as.numeric(logLik(fit))
-    if (is.null(best$logl) || logl > best$logl) best$logl <- logl
+  fit <- tryCatch(suppressWarnings(do.call(verb, own)), error = function(e) e)
+  if (inherits(fit, "error")) {
+    best$error <- conditionMessage(fit)
+  } else if (lavInspect(fit, "converged")) {
+    best$logl <- as.numeric(logLik(fit))
     best$npar <- as.numeric(fitMeasures(fit, "npar"))
   }
   best

@@ -2,7 +2,7 @@
 
 Loadings come from the FABIN3 estimator, coefficients among observed variables from least squares.
 Given all paths the implied moments are linear in variances, covariances and intercepts, which
-generalised least squares then gives in one step. A plainer point serves where that one is none.
+generalised least squares then gives in one step. Plainer points serve where that one is none.
 
 References
 ----------
@@ -36,11 +36,27 @@ def first_points(structure: Structure, sample: Sequence[Moments]) -> Array:
     """
     own = [Moments(one.Sigma[:1], one.mu[:1]) for one in sample]
     informed = _rough(structure, own)
-    points = [_by_least_squares(structure, own, informed), informed]
+    points = [
+        _by_least_squares(structure, own, informed),
+        informed,
+        _plain(structure, own, informed),
+    ]
     said = _said(structure)
     found = np.array([np.where(np.isfinite(said), said, point) for point in points])
     R = len(sample[0].Sigma)
     return np.repeat(found[:, None], R, axis=1)
+
+
+def _plain(structure: Structure, sample: Sequence[Moments], informed: Array) -> Array:
+    """The same loadings, small factors that cause nothing, and half of each observed variance."""
+    x = informed.copy()
+    for block, own in zip(structure.blocks, sample, strict=True):
+        p = block.p
+        loads = (block.a_row < p) & (block.a_col >= p)
+        x[block.a_of[~loads]] = 0.0
+        d = np.concatenate([0.5 * np.diag(own.Sigma[0]), np.full(len(block.variables) - p, 0.05)])
+        x[block.s_of] = np.where(block.s_row == block.s_col, d[block.s_row], 0.0)
+    return x
 
 
 def _said(structure: Structure) -> Array:
