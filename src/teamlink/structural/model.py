@@ -105,6 +105,9 @@ class StructuralModel:
     def deviance(self, theta: Array, index: Codes | None = None) -> Derivatives:
         """See `teamlink.fitting.model.Model`."""
         index = np.arange(len(theta)) if index is None else index
+        if not len(theta):
+            k = self.coordinates.k
+            return Derivatives(np.zeros(0), np.zeros((0, k)), np.zeros((0, k, k)))
         x, first, second = self.coordinates.forward(theta, index)
         with np.errstate(all="ignore"):
             value, slope, curvature = self.derivatives(x, 0 * index if self.shared else index)
