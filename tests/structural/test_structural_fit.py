@@ -183,6 +183,23 @@ class TestTables:
         with pytest.raises(tl.OptionError, match="no factors"):
             fit(MEDIATION).factor_scores()
 
+    def test_scores_of_rows_with_missing_values(self) -> None:
+        """Complete rows score as ever; without a factor's indicators there is its expectation."""
+        frame = data().copy()
+        frame.loc[3, "x2"] = np.nan
+        frame.loc[4, ["x4", "x5", "x6"]] = np.nan
+        found = tl.sem(FACTORS, frame, missing="fiml")
+        scores, state = found.factor_scores(), found.states[0]
+        y = data().loc[4, ["x1", "x2", "x3"]].to_numpy(dtype=float) - state.mu[0, :3]
+        solved = np.linalg.solve(state.Sigma[0][:3, :3], y)
+        np.testing.assert_allclose(scores.loc[4], state.C[0][6:, :3] @ solved)
+        y = data().loc[0, ["x1", "x2", "x3", "x4", "x5", "x6"]].to_numpy(dtype=float) - state.mu[0]
+        whole = state.C[0][6:, :6] @ np.linalg.solve(state.Sigma[0], y)
+        np.testing.assert_allclose(scores.loc[0], whole)
+        bartlett = found.factor_scores("bartlett")
+        assert bartlett.loc[4].isna().all()
+        assert bartlett.drop(index=4).notna().all().all()
+
 
 class TestModification:
     def test_index_is_the_first_step_of_the_drop(self) -> None:

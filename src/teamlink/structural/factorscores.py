@@ -10,7 +10,7 @@ import pandas as pd
 from teamlink.errors import FitError, OptionError, check_option
 from teamlink.structural.implied import Block, State
 from teamlink.structural.model import StructuralModel
-from teamlink.typing import Array
+from teamlink.typing import Array, Mask
 
 __all__ = ["ScoreMethod", "factor_scores"]
 
@@ -23,7 +23,7 @@ def factor_scores(model: StructuralModel, x: Array, method: ScoreMethod) -> pd.D
 
     Parameters
     ----------
-    model : StructuralModel of complete rows, one level
+    model : StructuralModel of one level
     x : (q,)
     method : {"regression", "bartlett"}
 
@@ -37,28 +37,32 @@ def factor_scores(model: StructuralModel, x: Array, method: ScoreMethod) -> pd.D
     latent = [block.variables[block.p :] for block in model.structure.blocks]
     if not any(latent):
         raise OptionError("the model has no factors, hence no factor scores")
-    if any(np.isnan(values).any() for values in seen.values):
-        raise OptionError("factor scores need complete rows")
     columns = list(dict.fromkeys(name for names in latent for name in names))
     found = np.full((seen.n_rows, len(columns)), np.nan)
     states = model.states(x[None], np.zeros(1, dtype=np.intp))
     for g, (block, state) in enumerate(zip(model.structure.blocks, states, strict=True)):
-        weights = (_regression if method == "regression" else _bartlett)(block, state)
+        own = _regression if method == "regression" else _bartlett
         centre = state.mu[0] if model.structure.table.meanstructure else model.sample[g].mu[0]
         Z = seen.values[g][:, seen.columns(block.observed)] - centre
         place = np.array([columns.index(name) for name in latent[g]], dtype=np.intp)
-        found[np.ix_(seen.rows[g], place)] = Z @ weights.T + state.mean[0, block.p :]
+        scores = np.full((len(Z), len(place)), np.nan)
+        patterns, of = np.unique(~np.isnan(Z), axis=0, return_inverse=True)
+        for k, there in enumerate(patterns):
+            rows = of.ravel() == k
+            scores[rows] = Z[rows][:, there] @ own(block, state, there).T
+        found[np.ix_(seen.rows[g], place)] = scores + state.mean[0, block.p :]
     return pd.DataFrame(found, index=seen.index, columns=columns)
 
 
-def _regression(block: Block, state: State) -> Array:
-    """(f, p) weights ``Cov(factors, y) Sigma^-1``."""
-    weights: Array = np.linalg.solve(state.Sigma[0], state.C[0, : block.p, block.p :]).T
+def _regression(block: Block, state: State, there: Mask) -> Array:
+    """(f, o) weights ``Cov(factors, y) Sigma^-1`` of the o variables that are there."""
+    Sigma = state.Sigma[0][np.ix_(there, there)]
+    weights: Array = np.linalg.solve(Sigma, state.C[0, : block.p, block.p :][there]).T
     return weights
 
 
-def _bartlett(block: Block, state: State) -> Array:
-    """(f, p) weights ``(L' Omega^-1 L)^-1 L' Omega^-1``, L the loadings.
+def _bartlett(block: Block, state: State, there: Mask) -> Array:
+    """(f, o) weights ``(L' Omega^-1 L)^-1 L' Omega^-1``, L the loadings.
 
     Omega may be the residual covariance, or that plus ``L Psi L'`` for any Psi: the weights are
     the same, and the latter is regular where an indicator has no residual.
@@ -73,6 +77,10 @@ def _bartlett(block: Block, state: State) -> Array:
             f"method='bartlett': {', '.join(bare)} has no observed indicators; use 'regression'"
         )
     Omega = L @ C[p:, p:] @ L.T + inner @ S[:p, :p] @ inner.T
+    L, Omega = L[there], Omega[np.ix_(there, there)]
+    if not L.any(axis=0).all():
+        # A row without any indicator of some factor has no unbiased scores.
+        return np.full((L.shape[1], int(there.sum())), np.nan)
     try:
         whitened = np.linalg.solve(Omega, L)
         weights: Array = np.linalg.solve(L.T @ whitened, whitened.T)
