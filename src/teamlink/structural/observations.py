@@ -99,7 +99,7 @@ def observe(
     DroppedRows
     """
     keys = [name for name in (group, cluster) if name is not None]
-    frame = as_frame(data, [*_columns(data, names), *keys])
+    frame = _frame_of(data, names, keys)
     plain = [str(name) for name in frame.columns if name not in keys]
     Y = _at_once(frame, names)
     if Y is None:
@@ -126,6 +126,15 @@ def observe(
         tuple(names), labels, tuple(Y[r] for r in rows), rows, frame.index, clusters, counts,
         dropped,
     )  # fmt: skip
+
+
+def _frame_of(data: Table, names: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    """The columns that are needed; at once where they are plain ones of a pandas frame."""
+    if isinstance(data, pd.DataFrame) and data.columns.is_unique and not keys:
+        place = data.columns.get_indexer(pd.Index(names))
+        if (place >= 0).all():
+            return data.iloc[:, place]
+    return as_frame(data, [*_columns(data, names), *keys])
 
 
 def _columns(data: Table, names: Sequence[str]) -> list[str]:
