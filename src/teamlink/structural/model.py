@@ -106,8 +106,8 @@ class StructuralModel:
         """See `teamlink.fitting.model.Model`."""
         index = np.arange(len(theta)) if index is None else index
         if not len(theta):
-            k = self.coordinates.k
-            return Derivatives(np.zeros(0), np.zeros((0, k)), np.zeros((0, k, k)))
+            none = np.zeros((0, self.coordinates.k))
+            return Derivatives(np.zeros(0), none, np.zeros((0, *none.shape[1:] * 2)))
         x, first, second = self.coordinates.forward(theta, index)
         with np.errstate(all="ignore"):
             value, slope, curvature = self.derivatives(x, 0 * index if self.shared else index)
