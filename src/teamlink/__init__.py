@@ -50,6 +50,7 @@ _HOME = {
     "replicate": "registry.replicate",
     "robust": "mixed.sandwich",
     "rwg": "measurement",
+    "sem": "structural.estimation",
     "simple_slopes": "mixed.marginal",
     "simulate": "inference.simulate",
     "simulate_study": "registry.replicate",

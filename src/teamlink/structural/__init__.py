@@ -1,0 +1,1 @@
+"""Structural equation models, for one and two levels."""

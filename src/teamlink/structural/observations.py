@@ -1,0 +1,255 @@
+"""The rows of a table that a model of structural equations uses, group by group."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from teamlink.data.schema import as_frame, numbers, validate
+from teamlink.errors import DesignError, DroppedRows, Faults
+from teamlink.typing import Array, Codes, Mask, Table
+
+__all__ = ["Observations", "check_moments", "observe"]
+
+_SINGULAR = 1e-10
+"""An eigenvalue of a correlation matrix below this says that variables determine each other."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Observations:
+    """Rows used, by group.
+
+    Attributes
+    ----------
+    names : p observed variables
+    groups : labels, ("",) for one group
+    values : per group (n_g, p), missing values as NaN
+    rows : per group (n_g,) positions among the rows used
+    index : (n,) labels of the rows used, in the order of the table
+    clusters : per group (n_g,) codes, or None
+    n_clusters : per group number of clusters, 0 without
+    dropped : rows left out, by the variable missing first
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    values: tuple[Array, ...]
+    rows: tuple[Codes, ...]
+    index: pd.Index[Any]
+    clusters: tuple[Codes, ...] | None
+    n_clusters: tuple[int, ...]
+    dropped: Mapping[str, int]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in all groups."""
+        return len(self.index)
+
+    def columns(self, names: Sequence[str]) -> list[int]:
+        """Places of variables."""
+        return [self.names.index(name) for name in names]
+
+    def why_different(self, other: Observations) -> str | None:
+        """Why two likelihoods of these rows must not be compared; None where they may."""
+        if set(self.names) != set(other.names):
+            odd = sorted(set(self.names) ^ set(other.names))
+            return f"they are models of different variables ({', '.join(odd)})"
+        if not self.index.equals(other.index):
+            return "they were fitted to different rows"
+        order = other.columns(self.names)
+        mine, theirs = self._in_order(), other._in_order()[:, order]
+        if not np.array_equal(mine, theirs, equal_nan=True):
+            return "the values of a variable differ"
+        return None
+
+    def _in_order(self) -> Array:
+        """All values (n, p) in the order of the table."""
+        found = np.empty((self.n_rows, len(self.names)))
+        for rows, values in zip(self.rows, self.values, strict=True):
+            found[rows] = values
+        return found
+
+
+def observe(
+    data: Table, names: Sequence[str], group: str | None, cluster: str | None, complete: bool
+) -> Observations:
+    """Take the variables of a model from a table.
+
+    Parameters
+    ----------
+    data : any table
+    names : observed variables; ``x:z`` is the product of two columns, unless there is such a column
+    group, cluster : columns that identify groups and clusters
+    complete : leave out rows with a missing value; else only those without any value
+
+    Raises
+    ------
+    DataError
+        The table lacks a column, or one holds no numbers; every fault is listed.
+    DesignError
+        No row is left, a variable is constant, or variables determine each other.
+
+    Warns
+    -----
+    DroppedRows
+    """
+    keys = [name for name in (group, cluster) if name is not None]
+    frame = _frame_of(data, names, keys)
+    plain = [str(name) for name in frame.columns if name not in keys]
+    Y = _at_once(frame, names)
+    if Y is None:
+        if not all(_numeric(frame[name]) for name in plain) or not len(frame):
+            validate(frame, numeric=plain, groups=keys)
+        Y = np.column_stack([_values(frame, name) for name in names])
+    if np.isinf(Y).any():
+        validate(frame, numeric=plain, groups=keys)
+    gone, dropped = _incomplete(frame, Y, names, keys, complete)
+    if gone.all():
+        raise DesignError(f"no row is complete in {', '.join([*names, *keys])}")
+    if gone.any():
+        shown = ", ".join(f"{count} for {name!r}" for name, count in dropped.items())
+        warnings.warn(
+            f"{int(gone.sum())} of {len(frame)} rows left out because of missing values ({shown})",
+            DroppedRows,
+            stacklevel=4,
+        )
+        frame, Y = frame.loc[~gone], Y[~gone]
+    labels, codes = _codes(frame, group)
+    rows = tuple(np.flatnonzero(codes == g) for g in range(len(labels)))
+    clusters, counts = _clusters(frame, cluster, rows)
+    return Observations(
+        tuple(names), labels, tuple(Y[r] for r in rows), rows, frame.index, clusters, counts,
+        dropped,
+    )  # fmt: skip
+
+
+def _frame_of(data: Table, names: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    """The columns that are needed; at once where they are plain ones of a pandas frame."""
+    if isinstance(data, pd.DataFrame) and data.columns.is_unique and not keys:
+        place = data.columns.get_indexer(pd.Index(names))
+        if (place >= 0).all():
+            return data.iloc[:, place]
+    return as_frame(data, [*_columns(data, names), *keys])
+
+
+def _columns(data: Table, names: Sequence[str]) -> list[str]:
+    """Columns to take: the variables, and the factors of products that are no columns."""
+    if not any(":" in name for name in names):
+        return list(names)
+    there = {str(name) for name in as_frame(data).columns}
+    found: list[str] = []
+    for name in names:
+        found += [name] if name in there or ":" not in name else name.split(":")
+    return list(dict.fromkeys(found))
+
+
+def _at_once(frame: pd.DataFrame, names: Sequence[str]) -> Array | None:
+    """All variables (n, p), where every column holds plain numbers; None where one does not."""
+    if not len(frame) or list(frame.columns) != list(names):
+        return None
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
+        return frame.to_numpy(dtype=np.float64)
+    return None
+
+
+def _values(frame: pd.DataFrame, name: str) -> Array:
+    if name in frame.columns:
+        return numbers(frame, name)
+    product = np.ones(len(frame))
+    for part in name.split(":"):
+        product = product * numbers(frame, part)
+    return product
+
+
+def _numeric(series: pd.Series[Any]) -> bool:
+    return pd.api.types.is_numeric_dtype(series.dtype)
+
+
+def _incomplete(
+    frame: pd.DataFrame, Y: Array, names: Sequence[str], keys: list[str], complete: bool
+) -> tuple[Mask, dict[str, int]]:
+    """Which rows to leave out, and how many because of which variable first."""
+    missing = np.isnan(Y)
+    columns = [(name, missing[:, i]) for i, name in enumerate(names)] if complete else []
+    columns += [(key, np.asarray(frame[key].isna(), dtype=np.bool_)) for key in keys]
+    if not complete:
+        columns.append(("every variable", np.asarray(missing.all(axis=1))))
+    gone: Mask = np.zeros(len(Y), dtype=np.bool_)
+    dropped: dict[str, int] = {}
+    for name, absent in columns:
+        fresh = int((absent & ~gone).sum())
+        if fresh:
+            dropped[name] = fresh
+            gone = gone | absent
+    return gone, dropped
+
+
+def _codes(frame: pd.DataFrame, group: str | None) -> tuple[tuple[str, ...], Codes]:
+    """Labels of groups in the order in which they appear, and the group of each row."""
+    if group is None:
+        return ("",), np.zeros(len(frame), dtype=np.intp)
+    codes, levels = pd.factorize(frame[group])
+    return tuple(str(level) for level in levels), np.asarray(codes, dtype=np.intp)
+
+
+def _clusters(
+    frame: pd.DataFrame, cluster: str | None, rows: tuple[Codes, ...]
+) -> tuple[tuple[Codes, ...] | None, tuple[int, ...]]:
+    if cluster is None:
+        return None, (0,) * len(rows)
+    found, counts = [], []
+    ids = frame[cluster]
+    for own in rows:
+        codes, levels = pd.factorize(ids.iloc[own], sort=True)
+        found.append(np.asarray(codes, dtype=np.intp))
+        counts.append(len(levels))
+    return tuple(found), tuple(counts)
+
+
+def check_moments(
+    covariances: Sequence[Array], sizes: Sequence[int], names: Sequence[Sequence[str]],
+    groups: Sequence[str],
+) -> None:  # fmt: skip
+    """Refuse data whose covariance is not positive definite, naming the variables.
+
+    Parameters
+    ----------
+    covariances : per group (p, p)
+    sizes : rows of each group
+    names : variables of each group
+    groups : labels
+
+    Raises
+    ------
+    DesignError
+    """
+    faults = Faults()
+    for S, n, own, label in zip(covariances, sizes, names, groups, strict=True):
+        where = f"group {label!r}" if label else "the data"
+        p = len(own)
+        d = np.diag(S)
+        flat = [name for name, value in zip(own, d, strict=True) if not value > 0]
+        for name in flat:
+            faults.add("it is constant", f"column {name!r} in {where}", "leave it out")
+        if flat or not p:
+            continue
+        if n <= p:
+            faults.add(
+                f"{n} rows for {p} variables: their covariance is singular", where,
+                "use fewer variables or more rows",
+            )  # fmt: skip
+            continue
+        R = S / np.sqrt(np.outer(d, d))
+        w, Q = np.linalg.eigh(R)
+        if w[0] < _SINGULAR:
+            tied = [name for name, q in zip(own, Q[:, 0], strict=True) if abs(q) > 1e-3]
+            faults.add(
+                f"{', '.join(tied)} determine each other: the covariance is not positive definite",
+                where, "leave one of them out",
+            )  # fmt: skip
+    faults.raise_if_any(DesignError)
