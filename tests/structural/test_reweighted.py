@@ -61,7 +61,7 @@ def test_weights_are_repeated_units(case):
     frame = schools(1, J=90, missing=missing)
     fit = tl.sem(model, frame, **options)
     assert isinstance(fit.model, Reweights)
-    J = fit.model.n_groups
+    J = fit.model.n_clusters()
     W = np.random.default_rng(2).multinomial(J, np.full(J, 1 / J), 3).astype(float)
     assert fit.model.estimable(W).all()
     found = solve(fit.model.with_group_weights(W, fit.working_theta))
@@ -87,3 +87,11 @@ def test_cluster_bootstrap():
     assert not found.failures
     assert found.replicates.equals(again.replicates)
     assert (found.bse > 0).all()
+
+
+def test_clusters_are_chosen_in_the_fit():
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(rng.normal(size=(60, 3)), columns=["a", "b", "c"])
+    fit = tl.sem("a ~ b + c", table)
+    with pytest.raises(tl.OptionError, match="take it in the fit"):
+        tl.bootstrap(fit, 3, kind="cluster", cluster=np.arange(60))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from teamlink.errors import OptionError
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.structural import resample
@@ -158,10 +159,15 @@ class StructuralModel:
         along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
         return self._gathered_twice(point.curvature(along, expected=kind == "expected"))
 
-    @property
-    def n_groups(self) -> int:
+    def n_clusters(self) -> int:
         """See `teamlink.fitting.model.Reweights`: clusters, or rows where there are none."""
         return resample.n_units(self)
+
+    def with_clusters(self, cluster: Any = None) -> StructuralModel:
+        """See `teamlink.fitting.model.Reweights`: its own, chosen when it was fitted."""
+        if cluster is not None:
+            raise OptionError("cluster: structural equations take it in the fit, sem(cluster=)")
+        return self
 
     def estimable(self, weights: Array) -> Mask:
         """See `teamlink.fitting.model.Reweights`."""
