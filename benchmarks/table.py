@@ -92,7 +92,8 @@ def bars(
         if mine is None or theirs is None or mine.fastest is None or theirs.fastest is None:
             continue
         ratio = mine.fastest / theirs.fastest
-        promised = f"at most 1/{1 / most:.0f} of {peer}" if most < 1 else f"at most {most} x {peer}"
+        share = f"1/{1 / most:.0f} of" if most <= 0.5 else f"{most} x"
+        promised = f"at most {share} {peer}"
         rows.append((PROBLEMS[problem].title, promised, _share(mine, theirs), ratio <= most))
     if "teamlink" in used:
         share = used["teamlink"]["rise"] / used["teamlink"]["data"]
