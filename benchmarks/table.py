@@ -92,8 +92,8 @@ def bars(
         if mine is None or theirs is None or mine.fastest is None or theirs.fastest is None:
             continue
         ratio = mine.fastest / theirs.fastest
-        share = f"1/{1 / most:.0f} of" if most <= 0.5 else f"{most} x"
-        promised = f"at most {share} {peer}"
+        most_words = f"1/{1 / most:.0f} of" if most <= 0.5 else f"{most} x"
+        promised = f"at most {most_words} {peer}"
         rows.append((PROBLEMS[problem].title, promised, _share(mine, theirs), ratio <= most))
     if "teamlink" in used:
         share = used["teamlink"]["rise"] / used["teamlink"]["data"]
