@@ -26,6 +26,7 @@ def columns_of(q, J, K, s, seed):
 @pytest.mark.parametrize(("q", "J", "K", "s"), [(1, 9, 1, 4), (2, 20, 1, 5), (3, 12, 4, 3)])
 def test_the_map_and_its_adjoint_are_the_sums_written_out(q, J, K, s, limit, dense, monkeypatch):
     monkeypatch.setattr(module, "_WRITTEN", limit)
+    monkeypatch.setattr(module, "_MUCH", limit)
     monkeypatch.setattr(module, "_DENSE", dense)
     C, pieces = columns_of(q, J, K, s, 10 * q + K)
     found = meetings(*pieces)

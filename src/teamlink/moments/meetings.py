@@ -22,6 +22,12 @@ __all__ = ["FactoredMeetings", "Meetings", "WrittenMeetings", "meetings"]
 _WRITTEN = 30_000_000
 """Up to so many meetings the map is written out, at twelve bytes each."""
 
+_FULL = 0.25
+"""Where a larger share of C is not zero, and there is much of it, its own products are smaller."""
+
+_MUCH = 2_000_000
+"""Meetings from which on that matters."""
+
 _DENSE = 0.03
 """A larger share of nonzero elements makes dense products the faster ones."""
 
@@ -145,8 +151,10 @@ def meetings(values: Array, group: Codes, place: Codes, shape: tuple[int, int], 
     J : number of groups
     """
     counts = np.bincount(group, minlength=J)
-    if float(np.square(counts.astype(float)).sum()) * (len(values) + 1) / 2 > _WRITTEN:
-        K, s = shape
+    K, s = shape
+    count = float(np.square(counts.astype(float)).sum()) * (len(values) + 1) / 2
+    full = K == 1 and len(group) > _FULL * J * s
+    if count > (_MUCH if full else _WRITTEN):
         pointer = np.concatenate([[0], np.cumsum(counts)])
         C = tuple(csr_array((v, place, pointer), shape=(J, K * s)) for v in values)
         return FactoredMeetings(C, shape)
