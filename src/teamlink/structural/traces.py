@@ -1,4 +1,4 @@
-"""tr(A^-1 B) of the models that a fit is judged against, for any likelihood.
+"""Traces tr(A^-1 B) of the models that a fit is judged against, for any likelihood.
 
 A is the information and B the sum of products of the scores of independent units, both along
 directions in the moments: for the saturated model all of them, but for those that concern fixed
@@ -69,7 +69,7 @@ def trace(
     scores: Sequence[Array],
     factor: float,
 ) -> float:
-    """tr(A^-1 B) along directions at given moments.
+    """Trace tr(A^-1 B) along directions at given moments.
 
     Parameters
     ----------

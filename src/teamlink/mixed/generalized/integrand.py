@@ -105,7 +105,7 @@ class Grouped:
         return found
 
     def quadratic(self, N: Array) -> Array:
-        """z_i'N_j z_i (R, n) for symmetric N (R, q, q, J)."""
+        """Quadratic forms z_i'N_j z_i (R, n) for symmetric N (R, q, q, J)."""
         if self.Z is None:
             return N[:, 0, 0][:, self.codes]
         found: Array = np.zeros((len(N), len(self.codes)))

@@ -68,7 +68,7 @@ def _normal(t0: Array, t1: Array) -> _Ends:
     value = log_b + np.log(-np.expm1(np.minimum(log_a - log_b, 0.0)))
 
     def over(t: Array) -> tuple[Array, Array, Array]:
-        """f, f' and f'' over p; zero at an open end."""
+        """Density f, f' and f'' over p; zero at an open end."""
         closed = np.isfinite(t)
         x = np.where(closed, t, 0.0)
         r = np.where(closed, np.exp(-0.5 * x * x - _HALF_LOG_2PI - value), 0.0)
