@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.sparse import block_array, coo_array, csr_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from teamlink.moments.meetings import Meetings, meetings
@@ -227,14 +227,11 @@ def _inverse_roots(S: Array) -> csr_array:
             rest = (1.0 if a == b else 0.0) - (S[a, b:a] * inverse[b:a, b]).sum(axis=0)
             inverse[a, b] = np.where(alive, rest / np.where(alive, S[a, a], 1.0), 0.0)
     each = np.arange(J)
-    blocks = [
-        [
-            coo_array((inverse[a, b], (each, each)), shape=(J, J)) if b <= a else None
-            for a in range(q)
-        ]
-        for b in range(q)
-    ]
-    return csr_array(block_array(blocks))
+    places = [(a, b) for a in range(q) for b in range(a + 1)]
+    values = np.concatenate([inverse[a, b] for a, b in places])
+    rows = np.concatenate([b * J + each for _, b in places])
+    columns = np.concatenate([a * J + each for a, _ in places])
+    return csr_array((values, (rows, columns)), shape=(q * J, q * J))
 
 
 def _stacks(
