@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array, hstack
+from scipy.sparse import csr_array, hstack
 
 from teamlink.mixed.clusters import Clusters
 from teamlink.mixed.criterion import Criterion
@@ -107,7 +107,7 @@ def _by_rows(
     e = model.response.columns(design.y[:, None], Q)[:, 0] - X @ gamma
     H, root = _half(model, Lambda), design.root_weights
     if root is not None:
-        H, X, e = csr_array(diags_array(root) @ H), root[:, None] * X, root * e
+        H, X, e = csr_array(H.multiply(root[:, None])), root[:, None] * X, root * e
     order = np.argsort(clusters.codes, kind="stable")
     ends = np.cumsum(np.bincount(clusters.codes, minlength=clusters.count))
     H, X, e = csr_array(H[order]), X[order], e[order]
