@@ -359,7 +359,7 @@ def test_trajectories_that_are_not_offered(arguments, message):
 def test_expected_variance_is_that_of_the_random_effects():
     curve = three()
     table = curve.expected_variance([-2, 1])
-    T = curve.fit.varcorr.set_index(["group", "term1"])
+    T = curve.fit.varcorr.set_index(["group", "term1"]).sort_index()
     for group in ("childid", "schoolid"):
         own = curve.fit.varcorr[curve.fit.varcorr["group"] == group]["vcov"].to_numpy()
         t00, t11, t01 = own

@@ -79,7 +79,9 @@ class Reference:
                 "averaging over the rows of the fit needs its table; pass data= as it was fitted"
             )
         found = np.empty((len(points), len(kept)))
-        for i, values in enumerate(points.to_dict("records")):
+        # A frame without columns has no records in older pandas, but still its rows.
+        records = points.to_dict("records") if len(points.columns) else [{}] * len(points)
+        for i, values in enumerate(records):
             everyone = self.frame.assign(**{str(name): value for name, value in values.items()})
             found[i] = encoding.columns(everyone)[:, kept].mean(axis=0)
         return found
