@@ -10,6 +10,7 @@ import pandas as pd
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 
 if TYPE_CHECKING:
+    from teamlink.mixed.generalized.result import GeneralizedFit
     from teamlink.mixed.result import MixedFit
 
 __all__ = ["method_words", "summarize", "tidy"]
@@ -33,8 +34,8 @@ def method_words(method: str) -> str:
     return _DF_WORDS[method]
 
 
-def tidy(fit: MixedFit, level: float) -> pd.DataFrame:
-    """See `MixedFit.tidy`."""
+def tidy(fit: MixedFit | GeneralizedFit, level: float) -> pd.DataFrame:
+    """See `MixedFit.tidy` and `GeneralizedFit.tidy`."""
     interval = fit.conf_int(level)
     fixed = pd.DataFrame(
         {

@@ -1,11 +1,10 @@
-"""What a generalized fit says of itself: the tidy table and the summary."""
+"""What a generalized fit says of itself: the summary."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.mixed.present import method_words
@@ -13,40 +12,7 @@ from teamlink.mixed.present import method_words
 if TYPE_CHECKING:
     from teamlink.mixed.generalized.result import GeneralizedFit
 
-__all__ = ["summarize_generalized", "tidy_generalized"]
-
-
-def tidy_generalized(fit: GeneralizedFit, level: float) -> pd.DataFrame:
-    """See `GeneralizedFit.tidy`."""
-    interval = fit.conf_int(level)
-    fixed = pd.DataFrame(
-        {
-            "effect": "fixed",
-            "group": None,
-            "term": list(fit.estimates.names),
-            "estimate": fit.params.to_numpy(),
-            "std_error": fit.bse.to_numpy(),
-            "statistic": fit.tvalues.to_numpy(),
-            "df": fit.df.to_numpy(),
-            "p_value": fit.pvalues.to_numpy(),
-            "conf_low": interval["conf_low"].to_numpy(),
-            "conf_high": interval["conf_high"].to_numpy(),
-        }
-    )
-    components = fit.model.components(fit.working_theta[None])
-    random = pd.DataFrame(
-        {
-            "effect": "ran_pars",
-            "group": list(components.groups),
-            "term": list(components.terms),
-            "estimate": components.values[0],
-        }
-    ).reindex(columns=fixed.columns)
-    numeric = fixed.columns[3:]
-    return pd.concat(
-        [fixed.astype({"group": object}), random.astype(dict.fromkeys(numeric, float))],
-        ignore_index=True,
-    )
+__all__ = ["summarize_generalized"]
 
 
 def summarize_generalized(fit: GeneralizedFit, level: float) -> Summary:

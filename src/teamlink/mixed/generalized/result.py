@@ -24,8 +24,9 @@ from teamlink.mixed.generalized.predict import (
     predict_generalized,
     residuals,
 )
-from teamlink.mixed.generalized.present import summarize_generalized, tidy_generalized
+from teamlink.mixed.generalized.present import summarize_generalized
 from teamlink.mixed.predict import Level
+from teamlink.mixed.present import tidy
 from teamlink.mixed.trust import Finding, Report
 from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table
@@ -270,7 +271,7 @@ class GeneralizedFit(Fit):
         ``effect, group, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``;
         standard deviations and correlations follow the fixed effects as ``effect = "ran_pars"``.
         """
-        return tidy_generalized(self, level)
+        return tidy(self, level)
 
     def report(self) -> Report:
         """Say in plain words whether the fit can be trusted, and why.
