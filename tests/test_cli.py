@@ -30,11 +30,11 @@ def test_replicate_exits_0_and_prints_a_row_a_claim(tmp_path: Path) -> None:
     files = tmp_path / "r.html", tmp_path / "r.json"
     result = RUNNER.invoke(
         app,
-        ["replicate", "--replicates", "30", "--report", str(files[0]), "--json", str(files[1])],
+        ["replicate", *KEYS, "--replicates", "30", "--report", str(files[0]), "--json", str(files[1])],
     )
     assert result.exit_code == 0, result.output
     rows = [line.split() for line in result.output.splitlines()]
-    for key in keys():
+    for key in KEYS:
         for claim in find(key).claims:
             (row,) = [r for r in rows if r and r[0] == claim.id]
             assert row[-1] == "reproduced"
