@@ -4,9 +4,9 @@ import pytest
 
 import teamlink as tl
 from teamlink.errors import FitError, StudyError
-from teamlink.registry.catalogue import find
 from teamlink.registry.analyses.lmm import coefficient, read_off
 from teamlink.registry.analysis import FIELDS
+from teamlink.registry.catalogue import find
 from teamlink.registry.pipeline import analyse
 from teamlink.registry.prepared import Prepared, prepare
 from teamlink.registry.replicate import _FromWorld
@@ -52,9 +52,7 @@ def test_one_call_equals_a_fit_for_each_outcome_and_scenario() -> None:
     for s, row in enumerate(worlds.effects):
         changed = STUDY.parameters | {c.effect: e for c, e in zip(STUDY.claims, row, strict=True)}
         tables = draw(STUDY.design, changed, np.random.default_rng(8)).tables()
-        frame = prepared_files(tables).frame(
-            "students", ["math", "reading", *COLUMNS, "school"]
-        )
+        frame = prepared_files(tables).frame("students", ["math", "reading", *COLUMNS, "school"])
         for c, model in enumerate(STUDY.pipeline.models):
             fit = tl.lmm(model.analysis.formula, frame)
             alone = [

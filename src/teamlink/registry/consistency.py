@@ -44,7 +44,9 @@ def check_provenance(
 def check_real(pipeline: Pipeline, faults: Faults) -> None:
     """Note parts of a pipeline that a study with real data does not have."""
     if any(type(step).__name__ != "LevelsStep" for step in pipeline.steps):
-        faults.add("real data are taken as they are; only the step 'levels' is for them", "pipeline")
+        faults.add(
+            "real data are taken as they are; only the step 'levels' is for them", "pipeline"
+        )
     if len(pipeline.models) != 1:
         faults.add(f"{len(pipeline.models)} models; real data take exactly one", "pipeline")
     elif pipeline.models[0].kind != "lmm":
@@ -59,7 +61,7 @@ def _parts(name: str, given: Mapping[str, float]) -> tuple[str, str] | None:
 
 
 def is_average(name: str, given: Mapping[str, float]) -> bool:
-    """Whether a value is total over number of two sizes that are given, such as students_per_school.
+    """Whether a value is total over number of two given sizes, such as students_per_school.
 
     Examples
     --------
@@ -82,7 +84,10 @@ def check_averages(given: Mapping[str, float], faults: Faults) -> None:
 
 
 def check_pipeline(pipeline: Pipeline, design: World, faults: Faults) -> Layout:
-    """Give what the files hold after all steps; note columns that steps and models want and the files do not have, and names made twice."""
+    """Give what the files hold after all steps.
+
+    Columns that steps and models want and the files do not have are noted, and names made twice.
+    """
     layout = Layout(design.columns, design.keys)
     for step in pipeline.steps:
         before = layout

@@ -63,5 +63,5 @@ def analyse(
         rows = np.flatnonzero(needed[:, of].any(axis=1))
         asked = [claims[c] for c in of]
         answers = model.analysis.estimate(asked, [prepared[s] for s in rows])
-        result[np.ix_(rows, of)] = answers
+        result[rows[:, None], of] = answers
     return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -93,10 +93,13 @@ class Prepared:
         return Layout({name: tuple(f.columns) for name, f in self.tables.items()}, self.keys)
 
     def with_columns(
-        self, table: str, units: Mapping[str, float] | None = None, **columns: object
+        self,
+        table: str,
+        columns: Mapping[str, Any],
+        units: Mapping[str, float] | None = None,
     ) -> Prepared:
         """Give the files with new columns in one of them; `columns` are arrays in row order."""
-        frame = self.tables[table].assign(**columns)  # type: ignore[arg-type]
+        frame = self.tables[table].assign(**columns)
         return replace(
             self,
             tables={**self.tables, table: frame},

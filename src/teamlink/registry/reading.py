@@ -252,9 +252,7 @@ def _design(
         return None
     design = built(kind_of_world, own, "design", faults, sizes)
     if design is not None:
-        rest = {
-            n: v for n, v in given.items() if n not in sizes and not is_average(n, given)
-        }
+        rest = {n: v for n, v in given.items() if n not in sizes and not is_average(n, given)}
         faults.found.extend(design.check(rest))
     return design
 

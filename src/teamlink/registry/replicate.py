@@ -175,9 +175,7 @@ class _FromWorld:
         study, worlds = self.study, self.worlds
         assert not isinstance(study.design, RealData)
         tables = draw_all(study, worlds, study.design, rng)
-        found = analyse(
-            study.pipeline, study.claims, tables, study.design.keys, worlds.needed
-        )
+        found = analyse(study.pipeline, study.claims, tables, study.design.keys, worlds.needed)
         answers: Array = found[worlds.which, np.arange(len(study.claims))]
         return answers
 

@@ -87,8 +87,8 @@ class Replication:
 
         study, claim, text, outcome, term, unit, scale, published, source, magnitude, recovered,
         estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, replicates,
-        failed, verdict, holds. For simulated data the estimate is the mean over replicates and its interval that of
-        the mean; for real data they are those of the fit. `effect` is the population's (latent)
+        failed, verdict, holds. For simulated data the estimate is the mean over replicates and its
+        interval that of the mean; for real data they are those of the fit. `effect` is the population's (latent)
         effect, `true_value` what the pipeline's coefficient estimates. Where `scale` is "ratio",
         estimate, interval and true value are ratios: exponentials of the mean logarithm.
         """

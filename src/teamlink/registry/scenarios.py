@@ -84,7 +84,12 @@ def scenarios(study: Study) -> Scenarios:
             if changes not in distinct or (study.controls == "together" and c == 0):
                 distinct.append(changes)
             which[k, c] = k if study.controls == "together" else distinct.index(changes)
-    effects = np.array([[_effect(c, values, distinct[s]) for c, s in zip(study.claims, row, strict=True)] for row in which])
+    effects = np.array(
+        [
+            [_effect(c, values, distinct[s]) for c, s in zip(study.claims, row, strict=True)]
+            for row in which
+        ]
+    )
     return Scenarios(tuple(distinct), which, effects)
 
 
@@ -99,6 +104,6 @@ def _union(study: Study, all_changes: list[Mapping[str, float]]) -> dict[str, fl
             if together.setdefault(name, value) != value:
                 raise StudyError(
                     f"{study.key}: the controls of two claims want {name!r} to be "
-                    f"{together[name]:g} and {value:g}; say controls = \"each\""
+                    f'{together[name]:g} and {value:g}; say controls = "each"'
                 )
     return together

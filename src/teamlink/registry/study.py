@@ -257,7 +257,7 @@ class Study:
     def sizes(self) -> str:
         """How many schools, teachers, students and so on, in words."""
         values = self.values
-        known = ("schools", "teachers", "students")
+        known: tuple[str, ...] = ("schools", "teachers", "students")
         if not isinstance(self.design, RealData):
             known += tuple(n for n in self.design.sizes if n not in (*known, *NOT_UNITS))
         unit = getattr(self.design, "unit", "unit")

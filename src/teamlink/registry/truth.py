@@ -1,4 +1,4 @@
-"""What each claim's estimate estimates: a closed form, or the pipeline's answer in a large world."""
+"""What each claim's estimate estimates: a closed form, or the answer in a large world."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def true_slopes(study: Study, scenarios: Scenarios) -> Array:
     "difference": the pipeline's answer in a world `study.truth_times` as large less its answer in
     the same world without the effect (for a null claim, in the study's own world), which takes most
     sampling noise away and makes the true value without the effect zero exactly. "estimate": the
-    answer itself; so too for a null claim whose `effect` is not zero. A name: that population value,
-    or closed form of the world.
+    answer itself; so too for a null claim whose `effect` is not zero. A name: that population
+    value, or closed form of the world.
     """
     assert not isinstance(study.design, RealData)
     world = study.design.scaled(study.truth_times)
@@ -49,9 +49,7 @@ def true_slopes(study: Study, scenarios: Scenarios) -> Array:
     if any(claim.truth in ("difference", "estimate") for claim in study.claims):
         with single_thread().limit(limits=1):
             tables = draw_all(study, scenarios, world, np.random.default_rng(TRUTH_SEED))
-            found = analyse(
-                study.pipeline, study.claims, tables, world.keys, scenarios.needed
-            )
+            found = analyse(study.pipeline, study.claims, tables, world.keys, scenarios.needed)
         large = found[scenarios.which, np.arange(shape[1])]
     answers = large[..., FIELDS.index("estimate")]
     with np.errstate(invalid="ignore"):
@@ -71,7 +69,9 @@ def _one(study: Study, claim: Claim, scenarios: Scenarios, c: int, answers: Arra
     null = claim.direction == "null"
     if claim.truth == "estimate" or (null and study.values[claim.effect] != 0):
         return answers
-    return answers - answers[0 if null else 1]
+    reference: float = answers[0 if null else 1]
+    difference: Array = answers - reference
+    return difference
 
 
 def _closed(world: World, name: str, values: Mapping[str, float]) -> float:

@@ -116,5 +116,3 @@ def _value(value: Any, hint: Any, where: str, faults: Faults) -> Any:
         name = "number" if hint is float else getattr(hint, "__name__", str(hint))
         faults.add(f"holds {value!r}, which is no {'word' if hint is str else name}", where)
     return value
-
-

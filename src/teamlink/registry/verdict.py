@@ -57,8 +57,8 @@ RULE = (
     "significant replicates than a true zero would give (99.95 % point of the binomial) is no "
     "effect; anything between is inconclusive. Reproduced: the recovered direction is the "
     "published one, and the 95 % intervals cover the true value as often as they should (99.9 % "
-    "band of the binomial) and, where a source gives a size, more than half of them hold it. Failed "
-    "replicates count as not recovered."
+    "band of the binomial) and, where a source gives a size, more than half of them hold it. "
+    "Failed replicates count as not recovered."
 )
 """The rule in a few sentences, as reports print it."""
 

@@ -90,7 +90,9 @@ class SchoolDraw:
         )
 
 
-def draw(design: SchoolSurvey, population: Mapping[str, float], rng: np.random.Generator) -> SchoolDraw:
+def draw(
+    design: SchoolSurvey, population: Mapping[str, float], rng: np.random.Generator
+) -> SchoolDraw:
     """Draw a school study with its latent climate kept.
 
     Parameters
@@ -121,7 +123,9 @@ def draw(design: SchoolSurvey, population: Mapping[str, float], rng: np.random.G
     background = _backgrounds(design, population, disadvantage[students_of], rng)
     prior = _prior(design, population, background, students_of, rng)
     outcomes = _outcomes(design, population, climate, background, prior, students_of, rng)
-    return SchoolDraw(design, climate, students_of, teachers_of, answers, background, prior, outcomes)
+    return SchoolDraw(
+        design, climate, students_of, teachers_of, answers, background, prior, outcomes
+    )
 
 
 def _memberships(

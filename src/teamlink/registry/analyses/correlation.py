@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,14 +58,14 @@ class CorrelationAnalysis:
 
 def _correlation(pair: Array) -> Array:
     """The numbers of one correlation of two columns (n, 2); rows with a missing value left out."""
-    pair = pair[~np.isnan(pair).any(axis=1)]
+    pair = pair[~np.any(np.isnan(pair), axis=1)]
     n = len(pair)
-    if n < 4 or not pair.std(axis=0).all():
+    if n < 4 or not np.all(np.std(pair, axis=0)):
         raise FitError("a correlation needs four rows and two columns that vary")
     r = float(np.corrcoef(pair.T)[0, 1])
     se = np.sqrt((1 - r**2) / (n - 2))
-    half = special.ndtri(0.975) / np.sqrt(n - 3)
-    low, high = np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
+    half = float(special.ndtri(0.975)) / np.sqrt(n - 3)
+    low, high = math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
     return numbers(r, se, df=n - 2, conf_low=low, conf_high=high)
 
 

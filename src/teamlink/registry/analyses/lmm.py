@@ -109,8 +109,9 @@ def read_off(table: pd.DataFrame, term: str, unit: float) -> Array:
     rows = table[table["term"] == coefficient(term, table["term"].unique().tolist())]
     if not rows["converged"].all():
         raise FitError(f"the fit did not converge in {int((~rows['converged']).sum())} responses")
-    found = [rows[name].to_numpy(dtype=float) for name in ("estimate", "std_error", "df")]
-    return numbers(*found, unit=unit, p_value=rows["p_value"].to_numpy(dtype=float))
+    names = ("estimate", "std_error", "df", "p_value")
+    estimate, se, df, p = (rows[name].to_numpy(dtype=float) for name in names)
+    return numbers(estimate, se, df, unit, p)
 
 
 def coefficient(term: str, names: Sequence[str]) -> str:

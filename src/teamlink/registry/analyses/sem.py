@@ -135,7 +135,9 @@ def _row(table: pd.DataFrame, term: str) -> pd.Series[float]:
     parts = text.split(" ")
     if found.empty and len(parts) == 3:
         rhs = "" if parts[2] == "1" else parts[2]
-        found = table[(table["lhs"] == parts[0]) & (table["op"] == parts[1]) & (table["rhs"] == rhs)]
+        found = table[
+            (table["lhs"] == parts[0]) & (table["op"] == parts[1]) & (table["rhs"] == rhs)
+        ]
         found = found[found["level"] == int(level)] if mark else found
     if found.empty:
         raise StudyError(f"the model has no parameter {term!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -45,9 +46,9 @@ class LevelsStep:
     def apply(self, prepared: Prepared) -> Prepared:
         """Give the files with the column coded."""
         frame = prepared.tables[self.table]
-        return prepared.with_columns(self.table, **{self.column: self.coded(frame)})
+        return prepared.with_columns(self.table, {self.column: self.coded(frame)})
 
-    def coded(self, frame: pd.DataFrame) -> pd.Categorical:
+    def coded(self, frame: pd.DataFrame) -> pd.Categorical[Any]:
         """Give the column with its levels.
 
         Raises

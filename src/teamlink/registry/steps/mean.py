@@ -66,7 +66,7 @@ class MeanStep:
             units[self.name] = float(means.std(ddof=1))
             means = (means - means.mean()) / units[self.name]
         found = prepared.tables[self.into][self.by].map(means)
-        return prepared.with_columns(self.into, units, **{self.name: found})
+        return prepared.with_columns(self.into, {self.name: found}, units)
 
 
 STEP = MeanStep

@@ -61,7 +61,7 @@ class ScaleStep:
             units[self.name] = float(scores.std(ddof=1))
             scores = (scores - scores.mean()) / units[self.name]
         found = prepared.tables[self.into][self.by].map(scores)
-        return prepared.with_columns(self.into, units, **{self.name: found})
+        return prepared.with_columns(self.into, {self.name: found}, units)
 
 
 STEP = ScaleStep

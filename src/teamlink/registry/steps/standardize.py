@@ -44,7 +44,7 @@ class StandardizeStep:
         frame = prepared.tables[self.table]
         units = {c: prepared.unit(c) * float(frame[c].std(ddof=1)) for c in self.columns}
         new = {c: (frame[c] - frame[c].mean()) / frame[c].std(ddof=1) for c in self.columns}
-        return prepared.with_columns(self.table, units, **new)
+        return prepared.with_columns(self.table, new, units)
 
 
 STEP = StandardizeStep
