@@ -42,6 +42,7 @@ _HOME = {
     "johnson_neyman": "mixed.regions",
     "lmm": "mixed.linear",
     "load": "data.load",
+    "mediate": "mediation.analysis",
     "membership": "mixed.membership",
     "profile": "inference.profile",
     "r2": "mixed.explained",
