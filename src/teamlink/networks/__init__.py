@@ -16,5 +16,7 @@ Examples
 from __future__ import annotations
 
 from teamlink.networks.describe import describe, nodes
+from teamlink.networks.mrqap import mrqap, qap
+from teamlink.networks.relation import attribute
 
-__all__ = ["describe", "nodes"]
+__all__ = ["attribute", "describe", "mrqap", "nodes", "qap"]

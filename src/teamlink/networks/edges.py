@@ -142,7 +142,10 @@ def _ties(
     table = frame[names].set_axis([*keys, "source", "target"], axis=1).assign(weight=held)
     missing = table[[*keys, "source", "target"]].isna().any(axis=1).to_numpy()
     own = (table["source"] == table["target"]).to_numpy(dtype=np.bool_, na_value=False) & ~missing
-    for lost, why in ((missing, "lack the school or one of the two persons"), (own, "name oneself")):
+    for lost, why in (
+        (missing, "lack the school or one of the two persons"),
+        (own, "name oneself"),
+    ):
         if lost.any():
             message = f"edges: {int(lost.sum()):,} of {len(frame):,} rows {why} and were left out"
             warnings.warn(message, DroppedRows, stacklevel=stacklevel + 1)
@@ -224,9 +227,7 @@ def _schools(
     return school, levels, people.get_level_values(_PERSON)
 
 
-def _single(
-    people: pd.Index[Any], pair: Codes, held: Array, directed: bool
-) -> tuple[Codes, Array]:
+def _single(people: pd.Index[Any], pair: Codes, held: Array, directed: bool) -> tuple[Codes, Array]:
     """Each tie once; an undirected one may be listed in both directions, with one weight."""
     if not directed:
         turned = pair[:, 0] > pair[:, 1]

@@ -275,9 +275,7 @@ def _as_roster(people: People, how: EdgeList) -> pd.DataFrame | None:
     return frame.merge(said, how="left", on=[*how.keys, how.node])
 
 
-def _flat_list(
-    edges: Table, people: People, roster: pd.DataFrame | None, how: EdgeList
-) -> Array:
+def _flat_list(edges: Table, people: People, roster: pd.DataFrame | None, how: EdgeList) -> Array:
     if roster is None:
         raise DataError("edge lists name people, but the matrices beside them have no labels")
     nets = how.networks(edges, roster, how.responded)
