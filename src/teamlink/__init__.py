@@ -29,7 +29,7 @@ _HOME = {
     "compare": "inference.compare",
     "compound_symmetry": "mixed.residual",
     "cumulative_membership": "mixed.membership",
-    "datasets": "data",
+    "datasets": "data.datasets",
     "design_effect": "mixed.design_effect",
     "diagnose": "mixed.diagnostics",
     "effects": "mixed.marginal",
@@ -44,6 +44,7 @@ _HOME = {
     "load": "data.load",
     "mediate": "mediation.analysis",
     "membership": "mixed.membership",
+    "networks": "networks",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
@@ -68,17 +69,17 @@ _HOME = {
     "variance_tests": "mixed.group_residuals",
 }
 
+_NAMESPACES = {"datasets", "networks"}
+
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'teamlink' has no attribute {name!r}")
-    home = f"teamlink.{_HOME[name]}"
-    if name == "datasets":
-        value: Any = importlib.import_module(f"{home}.datasets")
-    else:
-        value = getattr(importlib.import_module(home), name)
+    value: Any = importlib.import_module(f"teamlink.{_HOME[name]}")
+    if name not in _NAMESPACES:
+        value = getattr(value, name)
     globals()[name] = value
     return value
 
