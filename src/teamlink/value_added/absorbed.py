@@ -188,13 +188,14 @@ def _inverse(D: csr_array, sizes: Sequence[int]) -> Array:
     """A generalised inverse of D'D; of two factors, D'D is singular along (1, -1)."""
     cross = (D.T @ D).toarray()
     if len(sizes) == 1:
-        return np.diag(1 / np.diag(cross))
+        return np.asarray(np.diag(1 / np.diag(cross)), dtype=float)
     null = np.concatenate([np.ones(sizes[0]), -np.ones(sizes[1])])
-    inverse: Array = np.linalg.inv(cross + np.outer(null, null) * (cross.trace() / null.size**2))
-    return inverse
+    scale = cross.trace() / null.size**2
+    return np.asarray(np.linalg.inv(cross + scale * np.outer(null, null)), dtype=float)
 
 
 def _centred(S: Array) -> Array:
     """M S M with M taking out the mean."""
     left = S - S.mean(axis=0)
-    return left - left.mean(axis=1)[:, None]
+    both: Array = left - left.mean(axis=1)[:, None]
+    return both

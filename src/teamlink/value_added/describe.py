@@ -10,6 +10,7 @@ import pandas as pd
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 
 if TYPE_CHECKING:
+    from teamlink.fitting.estimates import Estimates
     from teamlink.value_added.result import ValueAdded
 
 __all__ = ["coefficient_frame", "coefficient_table", "summarize", "tidy"]
@@ -17,9 +18,8 @@ __all__ = ["coefficient_frame", "coefficient_table", "summarize", "tidy"]
 COLUMNS = ["term", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high"]
 
 
-def coefficient_frame(made: ValueAdded, level: float) -> pd.DataFrame:
+def coefficient_frame(e: Estimates, level: float) -> pd.DataFrame:
     """Coefficients of the covariates in broom's columns."""
-    e = made.estimates
     low, high = e.interval(level)
     with np.errstate(invalid="ignore"):
         values = [e.values, e.std_error, e.statistic, e.df, e.p_value, low, high]
@@ -33,7 +33,7 @@ def tidy(made: ValueAdded, level: float) -> pd.DataFrame:
     """See `ValueAdded.tidy`."""
     if made.fit is not None:
         return made.fit.tidy(level)
-    fixed = coefficient_frame(made, level)
+    fixed = coefficient_frame(made.estimates, level)
     fixed.insert(0, "effect", "fixed")
     fixed.insert(1, "group", None)
     random = pd.DataFrame(
@@ -47,10 +47,8 @@ def tidy(made: ValueAdded, level: float) -> pd.DataFrame:
             "estimate": made.components["sd"],
         }
     ).reindex(columns=fixed.columns)
-    numeric = dict.fromkeys(COLUMNS[1:], float)
-    return pd.concat(
-        [fixed.astype({"group": object} | numeric), random.astype(numeric)], ignore_index=True
-    )
+    random = random.astype(dict.fromkeys(COLUMNS[1:], float))
+    return pd.concat([fixed.astype({"group": object}), random], ignore_index=True)
 
 
 def coefficient_table(frame: pd.DataFrame, level: float) -> SummaryTable:
@@ -95,14 +93,16 @@ def summarize(made: ValueAdded, level: float) -> Summary:
             for name, row in effects.iterrows()
         ),
     )
-    tables = (coefficient_table(coefficient_frame(made, level), level), components, trust)
+    tables = (coefficient_table(coefficient_frame(made.estimates, level), level), components, trust)
     return Summary(f"Value added to {asked.response}", facts, tables, _remarks(made))
 
 
 def _remarks(made: ValueAdded) -> tuple[str, ...]:
     said = []
     if made.teacher_effects.sd == 0:
-        said.append("The variance between teachers is estimated at zero: no teacher can be told apart.")
+        said.append(
+            "The variance between teachers is estimated at zero: no teacher can be told apart."
+        )
     counts = made.school_counts
     if made.kind == "random" and counts is not None and (counts == 1).all():
         said.append(

@@ -25,7 +25,7 @@ from teamlink.value_added.request import Request, request
 from teamlink.value_added.result import GroupEffects, ValueAdded
 from teamlink.value_added.shrink import shrink
 
-__all__ = ["vam"]
+__all__ = ["response_of", "vam"]
 
 
 def vam(
@@ -108,16 +108,16 @@ def vam(
 
     ``y_ijk = a_i'delta + x_i'beta + theta_j + phi_k + e_i``.
 
-    With random effects ``theta_j ~ N(0, tau^2)`` and ``phi_k ~ N(0, omega^2)`` the effects are their
-    conditional means given the data (best linear unbiased predictions), drawn towards zero, with
-    their conditional standard errors, variances and coefficients known [1]_. The reliability of an
-    effect is ``1 - se^2 / tau^2``. Where no teacher works in two schools a teacher's effect is a
-    deviation from the school, and ``total`` is the sum of both.
+    With random effects ``theta_j ~ N(0, tau^2)`` and ``phi_k ~ N(0, omega^2)`` the effects are
+    their conditional means given the data (best linear unbiased predictions), drawn towards zero,
+    with their conditional standard errors, variances and coefficients known [1]_. The reliability
+    of an effect is ``1 - se^2 / tau^2``. Where no teacher works in two schools the effect of a
+    teacher is a deviation from the school, and ``total`` is the sum of both.
 
     With fixed effects the effects are least-squares estimates, centred; with their sampling
     covariance V the variance of the true effects is ``tau^2 = (d'd - tr V) / (J - 1)`` and the
-    shrunken effects are ``tau^2 (tau^2 I + V)^-1 d``. Fixed effects of teachers and schools both are
-    identified through teachers who work in several schools, within connected sets [2]_.
+    shrunken effects are ``tau^2 (tau^2 I + V)^-1 d``. Fixed effects of teachers and schools both
+    are identified through teachers who work in several schools, within connected sets [2]_.
 
     Random effects are biased where students with better prospects that the covariates do not hold
     have better teachers; fixed effects allow covariates to be related to teachers. Neither makes an
@@ -151,8 +151,8 @@ def vam(
     'score ~ prior + (1 | teacher) + (1 | school)'
     >>> value.reliability.round(2)
                sd  reliability  groups
-    teacher  0.18         0.65      60
-    school   0.11         0.55      12
+    teacher  0.17         0.62      60
+    school   0.09         0.50      12
     """
     check_option("effects", effects, ["random", "fixed"])
     check_option("connected", connected, ["all", "largest"])
@@ -163,8 +163,7 @@ def vam(
     )  # fmt: skip
     if effects == "random":
         return _random(asked, frame, reml, df)
-    beside = None if cluster is None else cluster
-    return _fixed(asked, data, beside, connected)
+    return _fixed(asked, data, cluster, connected)
 
 
 def _check_kind(
@@ -257,22 +256,23 @@ def _fixed(asked: Request, data: Table, cluster: str | None, connected: str) -> 
     formula = parse(asked.fixed_text)
     keys = [k for k in (asked.teacher, asked.school, cluster) if k is not None]
     frame, _, _ = usable_rows(formula, data, (), keys)
-    codes, levels = [], []
+    codes: list[Codes] = []
+    levels: list[pd.Index[Any]] = []
     own = [asked.school, asked.teacher] if asked.nested and asked.school else asked.teacher
     for key in (own, *([asked.school] if asked.school else [])):
-        c, found = group_codes(frame, key)
+        c, labels = group_codes(frame, key)
         codes.append(c)
-        levels.append(found)
+        levels.append(labels)
     if asked.school is not None:
-        kept = _identified(codes, [len(found) for found in levels], asked, connected)
+        kept = _identified(codes, [len(labels) for labels in levels], asked, connected)
         if not kept.all():
             frame = frame.loc[kept]
             return _fixed(asked, frame, cluster, "all")
-    sizes = [len(found) for found in levels]
+    sizes = [len(labels) for labels in levels]
     _check_sizes(codes[0], sizes[0], asked)
     coded = encode({"fixed": f"1 + {formula.fixed}"}, frame, formula.text)["fixed"]
     X, names = coded[0][:, 1:], coded[1].names[1:]
-    y = _response(formula.response, frame, formula.text)
+    y = response_of(formula.response, frame, formula.text)
     clusters = None if cluster is None else group_codes(frame, cluster)[0]
     found = absorbed(y, X, names, codes, sizes, clusters)
     shrunken = tuple(map(shrink, found.effects, found.covariances))
@@ -285,16 +285,17 @@ def _fixed(asked: Request, data: Table, cluster: str | None, connected: str) -> 
         )
     ]
     school_of, counts = _schools(codes[0], codes[1], sizes[0]) if len(codes) > 1 else (None, None)
-    labels = [asked.teacher, *([asked.school] if asked.school else []), "Residual"]
+    kinds = [asked.teacher, *([asked.school] if asked.school else []), "Residual"]
     variance = np.square([*(each.tau for each in shrunken), found.sigma])
     return ValueAdded(
-        "fixed", asked, asked.fixed_text, found.estimates, _component_frame(labels, variance, y),
+        "fixed", asked, asked.fixed_text, found.estimates, _component_frame(kinds, variance, y),
         len(y), None, groups[0], groups[1] if len(groups) > 1 else None,
         {}, school_of, counts, shrunken,
     )  # fmt: skip
 
 
-def _response(text: str, frame: pd.DataFrame, source: str) -> Array:
+def response_of(text: str, frame: pd.DataFrame, source: str) -> Array:
+    """The response (n,): a column, or what a call on columns gives."""
     if text in frame.columns:
         return numbers(frame, text)
     return encode({"response": f"0 + {text}"}, frame, source)["response"][0][:, 0]

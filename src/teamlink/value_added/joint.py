@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ def joint_effects(
     """
     n, p = X.shape
     ends = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
-    places = tuple(slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    places = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
     own = [_indicators(c, size) for c, size in zip(codes, sizes, strict=True)]
     there = np.repeat(tau > 0, sizes)
     alive = np.flatnonzero(there)
@@ -127,11 +128,17 @@ def joint_effects(
     Z = csr_array(hstack(own, format="csr"))[:, alive]
     first, cell = _cells(codes, n)
     count = np.bincount(cell).astype(float)
-    means = np.column_stack([np.bincount(cell, x) / count for x in X.T]) if p else np.zeros((len(count), 0))
+    means = (
+        np.column_stack([np.bincount(cell, x) / count for x in X.T])
+        if p
+        else np.zeros((len(count), 0))
+    )
     about = X - means[cell]
     spread = _root(about.T @ about)
     A = csc_array(Z.T @ Z + diags_array(ridge)) if len(alive) else None
-    factor = None if A is None else splu(A, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    factor = (
+        None if A is None else splu(A, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    )
     ZX, Zy = Z.T @ X, Z.T @ y
     solve = (lambda b: factor.solve(b)) if factor is not None else (lambda b: b)
     A_x = solve(np.ascontiguousarray(ZX)) if p else np.zeros((len(alive), 0))

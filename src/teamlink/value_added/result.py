@@ -108,8 +108,8 @@ class ValueAdded:
     >>> added = tl.vam(pupils, "score", "teacher", prior="prior")
     >>> added.components[["group", "sd"]].round(2)
           group    sd
-    0   teacher  0.17
-    1  Residual  0.51
+    0   teacher  0.19
+    1  Residual  0.52
     """
 
     kind: str

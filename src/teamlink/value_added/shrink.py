@@ -1,8 +1,8 @@
 r"""Empirical Bayes: estimated effects with their covariance are drawn towards their mean.
 
 Estimates ``d ~ N(theta, V)`` of J centred effects ``theta ~ N(0, tau^2 M)``, M taking out the mean.
-Since ``E d'd = (J - 1) tau^2 + tr V``, ``tau^2 = max(0, (d'd - tr V) / (J - 1))`` is unbiased but for
-the zero. With ``V = Q diag(l) Q'`` the posterior has
+Since ``E d'd = (J - 1) tau^2 + tr V``, ``tau^2 = max(0, (d'd - tr V) / (J - 1))`` is unbiased but
+for the zero. With ``V = Q diag(l) Q'`` the posterior has
 
     mean  Q {tau^2 / (tau^2 + l)} Q'd,    covariance  Q {tau^2 l / (tau^2 + l)} Q'.
 
