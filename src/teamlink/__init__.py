@@ -43,6 +43,7 @@ _HOME = {
     "lmm": "mixed.linear",
     "load": "data.load",
     "membership": "mixed.membership",
+    "path_diagram": "report.path_diagram",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
