@@ -45,6 +45,7 @@ _HOME = {
     "mediate": "mediation.analysis",
     "membership": "mixed.membership",
     "networks": "networks",
+    "path_diagram": "report.path_diagram",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
