@@ -89,7 +89,7 @@ def influences(answers: Array, codes: Codes | None) -> Array:
     squares, totals = (Z**2).sum(axis=1), Z.sum(axis=1) ** 2
     A, T = squares.mean(), totals.mean()
     d: Array = k / (k - 1) * (A * (totals - T) - T * (squares - A)) / T**2
-    return d if codes is None else np.bincount(codes, weights=d)
+    return d if codes is None else np.bincount(codes, weights=d).astype(float)
 
 
 def _moments(answers: Array, codes: Codes | None) -> Array:
@@ -112,7 +112,7 @@ def _of_moments(sums: Array) -> Array:
         mean = sums[:, 1 : k + 1] / sums[:, :1]
         A = sums[:, k + 1] / sums[:, 0] - (mean**2).sum(axis=1)
         T = sums[:, k + 2] / sums[:, 0] - mean.sum(axis=1) ** 2
-        found: Array = np.where(T > 1e-12 * np.abs(A), k / (k - 1) * (1 - A / T), np.nan)
+        found: Array = np.where(1e-12 * np.abs(A) < T, k / (k - 1) * (1 - A / T), np.nan)
     return found
 
 

@@ -196,9 +196,7 @@ def alpha(
     own = cronbach(answers)
     method = interval or ("feldt" if cluster is None else "adf")
     low, high, error = alpha_intervals.ends(answers, codes, method, level, n, seed)
-    R = np.corrcoef(answers.T)
-    k = len(names)
-    r = float((R.sum() - k) / (k * (k - 1)))
+    r, standardized = _of_correlations(answers)
     return Alpha(
         value=own,
         name="alpha",
@@ -206,7 +204,7 @@ def alpha(
         low=low, high=high, level=level,
         interval=_WORDS[method] + (", clusters as units" if cluster is not None else ""),
         standard_error=error,
-        standardized=k * r / (1 + (k - 1) * r),
+        standardized=standardized,
         mean_correlation=r,
         items=item_table(answers_of(frame, names), names),
         n=len(answers),
@@ -296,6 +294,16 @@ def item_table(answers: Array, names: Sequence[str]) -> pd.DataFrame:
             "alpha_dropped": _alphas_without(complete),
         }
     )  # fmt: skip
+
+
+def _of_correlations(answers: Array) -> tuple[float, float]:
+    """Mean correlation, and alpha of standardised items; missing where an item is constant."""
+    k = answers.shape[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        R = np.corrcoef(answers.T)
+    r = float((R.sum() - k) / (k * (k - 1)))
+    spread = 1 + (k - 1) * r
+    return r, k * r / spread if spread > 1e-12 else math.nan
 
 
 def _alphas_without(complete: Array) -> Array:

@@ -1,9 +1,9 @@
-"""Average deviation of the respondents of a group from its middle: agreement in units of answers."""
+"""Average deviation of a group's respondents from their middle, in units of answers."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from teamlink.typing import Array, Codes, Table
 
 __all__ = ["average_deviation"]
 
+Center: TypeAlias = Literal["mean", "median"]
+
 
 def average_deviation(
     data: Table,
@@ -22,7 +24,7 @@ def average_deviation(
     items: Key,
     *,
     scale: Scale | None = None,
-    center: Literal["mean", "median"] = "mean",
+    center: Center = "mean",
 ) -> pd.Series[float]:
     r"""Average deviation index of each group: AD_M for one item, AD_M(J) for several.
 
@@ -110,7 +112,7 @@ def average_deviation(
     return pd.Series(found, index=levels, name=name)
 
 
-def _deviations(values: Array, codes: Codes, n_groups: int, center: str) -> Array:
+def _deviations(values: Array, codes: Codes, n_groups: int, center: Center) -> Array:
     """Mean absolute deviation (J,) of one item; missing where it has fewer than two answers."""
     there = ~np.isnan(values)
     grouped = pd.Series(values[there]).groupby(codes[there])

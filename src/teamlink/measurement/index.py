@@ -44,6 +44,7 @@ class Index(float):
     interval: str
 
     def __new__(cls, value: float, *_: object, **__: object) -> Self:
+        """Make the number; the other fields follow it."""
         return super().__new__(cls, value)
 
     @property

@@ -1,4 +1,4 @@
-"""Intraclass correlations of respondents in groups, ICC(1) and ICC(2), and group-mean reliability."""
+"""Intraclass correlations of respondents in groups, and the reliability of the groups' means."""
 
 from __future__ import annotations
 
@@ -105,6 +105,18 @@ class OneWay:
     def size(self, group_size: GroupSize) -> float:
         """Give the average group size, by the unbiased k0 or the plain mean."""
         return self.k0 if group_size == "k0" else self.n / self.n_groups
+
+    def icc1(self, group_size: GroupSize) -> float:
+        """Give ICC(1); see the function of this name."""
+        k = self.size(group_size)
+        return (self.ms_between - self.ms_within) / (self.ms_between + (k - 1) * self.ms_within)
+
+    def icc2(self) -> float:
+        """Give ICC(2); see the function of this name."""
+        # equal means come out of the arithmetic with a relative error near 1e-16, squared here
+        if self.ms_between <= 1e-24 * self.ms_within:
+            raise DesignError("ICC(2) does not exist: all group means are equal")
+        return (self.ms_between - self.ms_within) / self.ms_between
 
     def ratio_interval(self, level: float) -> tuple[float, float]:
         """Give the ends of the interval of the ratio of expected mean squares, from F."""
