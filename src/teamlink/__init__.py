@@ -22,6 +22,7 @@ _HOME = {
     "aggregate": "data.aggregate",
     "alpha": "measurement",
     "ar1": "mixed.residual",
+    "average_deviation": "measurement",
     "bootstrap": "inference.bootstrap",
     "car1": "mixed.residual",
     "center": "data.center",
