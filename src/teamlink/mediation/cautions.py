@@ -78,7 +78,7 @@ def _unreliable(there: Variables) -> list[Caution]:
         rows, manifest = rows[rows["variable"] == spec.x], True
     if manifest:
         low = rows[rows["icc2"] < LOW_ICC2]
-        said = ", ".join(f"{r.column} {r.icc2:.2f}" for r in low.itertuples())
+        said = ", ".join(f"{r['column']} {r['icc2']:.2f}" for r in low.to_dict("records"))
         text = (
             f"cluster means with a reliability ICC(2) below {LOW_ICC2:g} ({said}) bias effects "
             "between clusters: unless nearly all members were asked, take a design with latent "
@@ -87,7 +87,7 @@ def _unreliable(there: Variables) -> list[Caution]:
         return [(UnreliableMeans, text)] if said else []
     placed = set(there.covariates("between")) | {*spec.path}
     low = rows[(rows["icc1"] < LOW_ICC1) & rows["variable"].isin(placed)]
-    said = ", ".join(f"{r.column} {r.icc1:.3f}" for r in low.itertuples())
+    said = ", ".join(f"{r['column']} {r['icc1']:.3f}" for r in low.to_dict("records"))
     text = (
         f"hardly any variance between clusters, ICC(1) below {LOW_ICC1:g} ({said}): effects of "
         "latent means are then unstable, unless clusters are many and large; compare with means "

@@ -110,7 +110,7 @@ def _measurement(spec: Specification, there: Variables, level: str) -> list[str]
 
 def _random(spec: Specification, there: Variables) -> list[str]:
     """Slopes that differ among clusters; all random effects covary."""
-    x, m, y = (show_variable(name) for name in spec.path)
+    m, y = (show_variable(name) for name in spec.path[1:])
     inner = {name: show_variable(there.inner(name)) for name in (spec.x, spec.mediators[0])}
     outer = show_variable(there.mean(spec.x))
     a, b, c = SLOPES.values()

@@ -57,8 +57,8 @@ def paths_of(spec: Specification, level: str) -> list[Path]:
     for k, m in enumerate(spec.mediators, 1):
         number = str(k) if several else ""
         found.append(Path(spec.x, m, f"a{number}{end}"))
-        for j in range(1, k) if spec.serial else ():
-            found.append(Path(spec.mediators[j - 1], m, f"d{k}{j}{end}"))
+        before = range(1, k) if spec.serial else range(0)
+        found += [Path(spec.mediators[j - 1], m, f"d{k}{j}{end}") for j in before]
         found.append(Path(m, spec.y, f"b{number}{end}"))
     found.append(Path(spec.x, spec.y, f"c{end}"))
     return [path for path in found if {path.start, path.end} <= here]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ from teamlink.errors import ImproperSolution
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 
 if TYPE_CHECKING:
-    from teamlink.mediation.result import Mediation
+    from teamlink.mediation.result import Mediation, Method
 
 __all__ = ["summarize"]
 
@@ -50,8 +50,8 @@ def summarize(found: Mediation, level: float) -> Summary:
     return Summary("Mediation", tuple(facts), tuple(tables), tuple(remarks))
 
 
-def _method(found: Mediation) -> str:
-    return str(found.effects["method"].iloc[0])
+def _method(found: Mediation) -> Method:
+    return cast("Method", found.effects["method"].iloc[0])
 
 
 def _through(found: Mediation) -> str:
@@ -61,28 +61,28 @@ def _through(found: Mediation) -> str:
 
 def _table(title: str, rows: pd.DataFrame, contrasts: bool = False) -> SummaryTable:
     header = ("Effect", "Path", "Estimate", "Std. error", "low", "high", "p")
-    cells = tuple(
-        (
-            str(r.level) if contrasts else str(r.effect), str(r.path), number(r.estimate),
-            number(r.std_error), number(r.conf_low), number(r.conf_high),
-            p_text(r.p) if r.p == r.p else "",
-        )
-        for r in rows.itertuples()
-    )  # fmt: skip
     if contrasts:
         header = ("Level", "Contrast", *header[2:])
+    lead = rows["level" if contrasts else "effect"].astype(str)
+    numbers = rows[["estimate", "std_error", "conf_low", "conf_high", "p"]].to_numpy(dtype=float)
+    cells = tuple(
+        (first, path, *map(number, values[:4]), p_text(values[4]) if values[4] == values[4] else "")
+        for first, path, values in zip(lead, rows["path"].astype(str), numbers, strict=True)
+    )
     return SummaryTable(title, header, cells, labels=2)
 
 
 def _sentences(frame: pd.DataFrame) -> list[str]:
     """Each indirect effect in words."""
     said = []
-    for r in frame[frame["effect"].isin(["indirect", "total indirect"])].itertuples():
-        where = "" if r.level == "single" else f", {r.level} clusters"
-        verdict = "excludes" if r.conf_low > 0 or r.conf_high < 0 else "includes"
+    for row in frame[frame["effect"].isin(["indirect", "total indirect"])].to_dict("records"):
+        low, high = float(row["conf_low"]), float(row["conf_high"])
+        where = "" if row["level"] == "single" else f", {row['level']} clusters"
+        verdict = "excludes" if low > 0 or high < 0 else "includes"
         said.append(
-            f"{str(r.effect).capitalize()} effect {r.path}{where}: {number(r.estimate, 3)}, "
-            f"interval {number(r.conf_low, 3)} to {number(r.conf_high, 3)}, which {verdict} zero."
+            f"{str(row['effect']).capitalize()} effect {row['path']}{where}: "
+            f"{number(row['estimate'], 3)}, interval {number(low, 3)} to {number(high, 3)}, "
+            f"which {verdict} zero."
         )
     return said
 
@@ -91,12 +91,13 @@ def _proportions(found: Mediation, doubtful: bool) -> list[str]:
     if doubtful or _method(found) != "monte-carlo":
         return []
     return [
-        f"Proportion mediated, {r.level}: {number(r.estimate, 2)} "
-        f"({number(r.conf_low, 2)} to {number(r.conf_high, 2)})."
-        for r in found.proportion_mediated.itertuples()
+        f"Proportion mediated, {r['level']}: {number(r['estimate'], 2)} "
+        f"({number(r['conf_low'], 2)} to {number(r['conf_high'], 2)})."
+        for r in found.proportion_mediated.to_dict("records")
     ]
 
 
 def _reliability(found: Mediation) -> str:
-    parts = [f"{r.column} {r.icc1:.2f}, {r.icc2:.2f}" for r in found.reliability.itertuples()]
+    rows = found.reliability.to_dict("records")
+    parts = [f"{row['column']} {row['icc1']:.2f}, {row['icc2']:.2f}" for row in rows]
     return f"ICC(1), ICC(2) of cluster means: {'; '.join(parts)}."

@@ -12,9 +12,9 @@ import pandas as pd
 
 from teamlink.errors import FitError, ImproperSolution, OptionError, check_option
 from teamlink.fitting.summary import Summary
-from teamlink.inference.intervals import percentile
 from teamlink.inference.bootstrap import bootstrap
 from teamlink.inference.bootstrapped import Bootstrap
+from teamlink.inference.intervals import percentile
 from teamlink.inference.simulate import generator
 from teamlink.mediation import intervals
 from teamlink.mediation.cautions import Caution
@@ -212,8 +212,8 @@ class Mediation:
                 p.append(intervals.bca_p(sample, estimate, without[np.isfinite(without)]))
             else:
                 p.append(intervals.share_p(sample))
-        error = boot.bse[list(self.labels)].to_numpy()
-        return error, ends, np.array(p)
+        error = boot.bse[list(self.labels)].to_numpy(dtype=np.float64)
+        return np.asarray(error, dtype=np.float64), np.asarray(ends, np.float64), np.array(p)
 
     @cached_property
     def proportion_mediated(self) -> pd.DataFrame:

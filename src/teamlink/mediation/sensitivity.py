@@ -136,7 +136,9 @@ class Sensitivity:
         ]  # fmt: skip
         names = ["rho", "r2_product", "indirect", "conf_low", "conf_high", "direct"]
         found = pd.DataFrame(rows, columns=names)
-        return found[np.isfinite(found["indirect"])].reset_index(drop=True)
+        there = np.isfinite(found["indirect"].to_numpy())
+        kept: pd.DataFrame = found.loc[there].reset_index(drop=True)
+        return kept
 
     @property
     def limit(self) -> float:
@@ -179,10 +181,9 @@ class Sensitivity:
         """Text to print; rich HTML in a notebook."""
         header = ("rho", "Indirect", "low", "high", "Direct")
         rows = tuple(
-            (f"{r.rho:.2f}", number(r.indirect), number(r.conf_low), number(r.conf_high),
-             number(r.direct))
-            for r in self.table.itertuples()
-        )  # fmt: skip
+            (f"{row[0]:.2f}", *(number(row[k]) for k in (2, 3, 4, 5)))
+            for row in self.table.to_numpy()
+        )
         tip = self.tipping
         zero, open_ = tip["indirect"], tip["interval"]
         said = [f"rho: correlation of the residuals of {self.mediator} and {self.outcome}."]

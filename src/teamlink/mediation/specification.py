@@ -99,9 +99,7 @@ def specify(
     scales = {name: tuple(names_of(items)) for name, items in (measures or {}).items()}
     _check_parts((x, *mediators, y), _placed(covariates), scales, cluster)
     if found.two_level and cluster is None:
-        raise OptionError(
-            f"design={design!r} has two levels: name the column of clusters, cluster="
-        )
+        raise OptionError(f"design={design!r} has two levels: name the clusters' column, cluster=")
     if random_slopes:
         _check_slopes(design, mediators, scales)
     elif centring != "cluster":
@@ -126,20 +124,23 @@ def _check_parts(
     cluster: str | None,
 ) -> None:  # fmt: skip
     """Every variable has one part to play, and scales are those of the path."""
-    said = []
     parts = [*path, *covariates, *([] if cluster is None else [cluster])]
-    for name in dict.fromkeys(parts):
-        if parts.count(name) > 1:
-            said.append(f"{name!r} has two parts; predictor, mediators, outcome, covariates differ")
+    said = [
+        f"{name!r} has two parts; predictor, mediators, outcome, covariates and cluster differ"
+        for name in dict.fromkeys(parts)
+        if parts.count(name) > 1
+    ]
     items = [item for own in scales.values() for item in own]
     for name, own in scales.items():
         if name not in path:
             said.append(f"measures: {name!r} is no variable of the path; {nearest(name, path)}")
         if len(own) < 2:
             said.append(f"measures: {name!r} needs two items or more")
-    for item in dict.fromkeys(items):
-        if items.count(item) > 1 or item in {*parts} - {*scales}:
-            said.append(f"measures: the item {item!r} has another part too")
+    said += [
+        f"measures: the item {item!r} has another part too"
+        for item in dict.fromkeys(items)
+        if items.count(item) > 1 or item in {*parts} - {*scales}
+    ]
     if said:
         raise OptionError("; ".join(said))
 

@@ -80,15 +80,7 @@ def take(data: Table, spec: Specification) -> Variables:
         Columns are missing, hold no numbers, or vary at the wrong level; every fault is listed.
     """
     faults = Faults()
-    keys = [] if spec.cluster is None else [spec.cluster]
-    try:
-        frame = validate(data, numeric=spec.all_columns, groups=keys)
-    except DataError as error:
-        faults.found.extend(error.faults)
-        frame = _usable(data, spec, error)
-    if frame is None or spec.cluster not in (None, *frame.columns):
-        faults.raise_if_any()
-    assert frame is not None
+    frame = _checked(data, spec, faults)
     there = [name for name in spec.all_columns if name in frame.columns]
     codes, J = _clusters(frame, spec)
     varies = {name: _varies(numbers(frame, name), codes, J) for name in there}
@@ -106,15 +98,28 @@ def take(data: Table, spec: Specification) -> Variables:
     return Variables(frame, spec, varies, spread, J, made)
 
 
-def _usable(data: Table, spec: Specification, error: DataError) -> pd.DataFrame | None:
-    """The columns in which no fault was found, so that faults of levels are told as well."""
-    bad = {fault.where for fault in error.faults}
-    fine = [name for name in spec.all_columns if f"column {name!r}" not in bad]
-    keys = [k for k in [spec.cluster] if k is not None and f"column {k!r}" not in bad]
+def _checked(data: Table, spec: Specification, faults: Faults) -> pd.DataFrame:
+    """The columns that are there and hold numbers; what is wrong with others is noted.
+
+    Raises
+    ------
+    DataError
+        Nothing is left of which more could be told.
+    """
+    keys = [] if spec.cluster is None else [spec.cluster]
     try:
-        return validate(data, numeric=fine, groups=keys) if fine else None
+        return validate(data, numeric=spec.all_columns, groups=keys)
+    except DataError as error:
+        faults.found.extend(error.faults)
+    bad = {fault.where for fault in faults.found}
+    fine = [name for name in spec.all_columns if f"column {name!r}" not in bad]
+    if not fine or any(f"column {key!r}" in bad for key in keys):
+        faults.raise_if_any()
+    try:
+        return validate(data, numeric=fine, groups=keys)
     except DataError:
-        return None
+        faults.raise_if_any()
+        raise
 
 
 def numbers_of(frame: pd.DataFrame, names: list[str]) -> dict[str, Array]:
@@ -174,20 +179,21 @@ def _check_levels(
 
 def _examples(values: Array, codes: Codes) -> str:
     """How many clusters hold more than one value."""
-    table = pd.DataFrame({"v": values, "c": codes}).dropna()
-    several = int((table.groupby("c")["v"].nunique() > 1).sum())
-    return f"in {several} of {table['c'].nunique()}"
+    by = pd.DataFrame({"v": values, "c": codes}).dropna().groupby("c")["v"]
+    several = by.max() > by.min()
+    return f"in {int(several.sum())} of {len(several)}"
 
 
 def _spread(
     spec: Specification, frame: pd.DataFrame, varies: Mapping[str, bool], codes: Codes, J: int
 ) -> pd.DataFrame:
     """ICC(1), size and ICC(2) by analysis of variance of the columns that vary within clusters."""
-    rows = []
-    for name in (*spec.path, *spec.covariates):
-        for column in spec.columns(name):
-            if spec.cluster is not None and varies[column]:
-                rows.append((name, column, *_reliability(numbers(frame, column), codes, J)))
+    rows = [
+        (name, column, *_reliability(numbers(frame, column), codes, J))
+        for name in (*spec.path, *spec.covariates)
+        for column in spec.columns(name)
+        if spec.cluster is not None and varies[column]
+    ]
     return pd.DataFrame(rows, columns=["variable", "column", "icc1", "size", "icc2"])
 
 
@@ -235,7 +241,7 @@ def _centred(
     names += [name for name, place in spec.covariates.items() if varies[name] and place != "within"]
     for name in names:
         values = numbers(frame, name)
-        # A mean is of all members of whom the variable is known, also of rows that others leave out.
+        # A mean is of all members of whom the variable is known, also of rows left out for others.
         means = np.append(_cluster_means(values, codes, J), np.nan)[codes]
         raw = spec.centring == "none" and name in (spec.x, spec.mediators[0])
         deviation, mean = f"{name}_within", f"{name}_mean"
