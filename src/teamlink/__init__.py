@@ -40,6 +40,7 @@ _HOME = {
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
+    "invariance": "measurement",
     "johnson_neyman": "mixed.regions",
     "lmm": "mixed.linear",
     "load": "data.load",
