@@ -35,7 +35,7 @@ def roster(m: np.ndarray, school: str = "s") -> pd.DataFrame:
 
 
 @given(matrices())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_brute_force_and_networkx(m: np.ndarray) -> None:
     n = len(m)
     row = tl.networks.describe(edge_list(m), "school", roster=roster(m)).loc["s"]
@@ -62,7 +62,7 @@ def test_brute_force_and_networkx(m: np.ndarray) -> None:
 
 
 @given(matrices(), matrices(), st.randoms(use_true_random=False))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_schools_apart_and_names_do_not_matter(a: np.ndarray, b: np.ndarray, rnd) -> None:
     alone = [tl.networks.describe(edge_list(m), "school", roster=roster(m)) for m in (a, b)]
     new = list(range(100, 100 + len(a)))
@@ -150,27 +150,29 @@ def test_any_table(kind: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(edges=TIES.rename(columns={"target": "to"})), "column 'target'"),
-        (dict(edges=pd.concat([TIES, TIES[:1]])), "1 ties are listed more than once"),
-        (dict(edges=TIES.assign(w=-1.0), weight="w"), "outside 0"),
-        (dict(roster=STAFF[:4]), "1 persons are not on the roster: e"),
-        (dict(roster=pd.concat([STAFF, STAFF[:1]])), "repeats an earlier one"),
+        ({"edges": TIES.rename(columns={"target": "to"})}, "column 'target'"),
+        ({"edges": pd.concat([TIES, TIES[:1]])}, "1 ties are listed more than once"),
+        ({"edges": TIES.assign(w=-1.0), "weight": "w"}, "outside 0"),
+        ({"roster": STAFF[:4]}, "1 persons are not on the roster: e"),
+        ({"roster": pd.concat([STAFF, STAFF[:1]])}, "repeats an earlier one"),
         (
-            dict(roster=STAFF.assign(answered=[0, 1, 1, 1, 1]), responded="answered"),
+            {"roster": STAFF.assign(answered=[0, 1, 1, 1, 1]), "responded": "answered"},
             "1 persons name others though they did not answer: a",
         ),
-        (dict(roster=STAFF.assign(answered=0.5), responded="answered"), "it is yes or no"),
-        (dict(responded="answered", roster=None), "there is no roster"),
-        (dict(roster=pd.DataFrame({"node": range(5)})), "give them one type"),
+        ({"roster": STAFF.assign(answered=0.5), "responded": "answered"}, "it is yes or no"),
+        ({"responded": "answered", "roster": None}, "there is no roster"),
+        ({"roster": pd.DataFrame({"node": range(5)})}, "give them one type"),
         (
-            dict(
-                edges=pd.DataFrame({"source": ["a", "b"], "target": ["b", "a"], "w": [1.0, 2.0]}),
-                weight="w",
-                directed=False,
-            ),
+            {
+                "edges": pd.DataFrame(
+                    {"source": list("ab"), "target": list("ba"), "w": [1.0, 2.0]}
+                ),
+                "weight": "w",
+                "directed": False,
+            },
             "have two weights",
         ),
-        (dict(edges=TIES.iloc[:0], roster=None), "no rows"),
+        ({"edges": TIES.iloc[:0], "roster": None}, "no rows"),
     ],
 )
 def test_bad_input(change: dict, message: str) -> None:

@@ -221,7 +221,8 @@ def nodes(
 def _degrees(nets: Networks, values: Array | None = None) -> tuple[Array, Array]:
     """Sums (N,) over the ties that a person sends and receives."""
     A = nets.adjacency(values)
-    return np.asarray(A.sum(axis=1)).ravel(), np.asarray(A.sum(axis=0)).ravel()
+    out, into = (np.asarray(A.sum(axis=k), dtype=float).ravel() for k in (1, 0))
+    return out, into
 
 
 def _by_direction(nets: Networks, out: Array, into: Array, word: str) -> dict[str, Array]:

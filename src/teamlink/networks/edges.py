@@ -74,7 +74,10 @@ class Networks:
     def total(self, values: Array | Codes | Mask) -> Array:
         """(J,) sums of something that each person has, (N,)."""
         held = np.asarray(values, dtype=float)
-        return np.bincount(self.school, weights=held, minlength=len(self.levels))
+        found: Array = np.bincount(self.school, weights=held, minlength=len(self.levels)).astype(
+            float
+        )
+        return found
 
 
 def read_networks(

@@ -15,8 +15,9 @@ that where ties have no direction.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import networkx
 import numpy as np
@@ -89,7 +90,8 @@ def transitivity(nets: Networks, A: csr_array[Any, Any]) -> Array:
 
 def share(part: Array, whole: Array) -> Array:
     """Ratios, NaN where there is nothing to divide by."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    found: Array = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return found
 
 
 def centralization(nets: Networks, values: Array, largest: Array) -> Array:
@@ -110,7 +112,7 @@ def betweenness(nets: Networks) -> Array:
     found = np.zeros(len(nets.school))
     order = np.argsort(nets.school[nets.source], kind="stable")
     cuts = np.searchsorted(nets.school[nets.source][order], np.arange(len(nets.levels) + 1))
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, last in itertools.pairwise(cuts):
         rows = order[first:last]
         graph = networkx.DiGraph() if nets.directed else networkx.Graph()
         graph.add_edges_from(
@@ -121,7 +123,9 @@ def betweenness(nets: Networks) -> Array:
     return found
 
 
-def components(nets: Networks, A: csr_array[Any, Any], kind: str) -> tuple[Codes, Array]:
+def components(
+    nets: Networks, A: csr_array[Any, Any], kind: Literal["weak", "strong"]
+) -> tuple[Codes, Array]:
     """Component of each person (N,), and how many each school has (J,)."""
     _, label = connected_components(A, directed=True, connection=kind)
     _, first = np.unique(label, return_index=True)

@@ -113,12 +113,14 @@ class Mrqap:
                   "p >=")  # fmt: skip
         rows = tuple(
             (
-                str(row.term),
-                number(row.estimate),
-                number(row.statistic, 2),
-                *("" if p != p else p_text(p) for p in (row.p_value, row.p_lower, row.p_upper)),
+                str(term),
+                number(estimate),
+                number(statistic, 2),
+                *("" if np.isnan(p) else p_text(p) for p in shares),
             )
-            for row in self.tidy().itertuples()
+            for term, (estimate, _, statistic, *shares) in zip(
+                self.params.index, self.tidy().iloc[:, 1:].to_numpy(dtype=float), strict=True
+            )
         )
         table = SummaryTable("Relations", header, rows)
         return Summary("Regression on dyads (MRQAP)", facts, (table,), ())
@@ -276,9 +278,9 @@ def mrqap(
     people, flats = read_relations({"": y, **x}, how)
     school, first, second = people.dyads(directed)
     flat, usable, total = _usable(people, school, first, second, list(flats.values()), directed)
-    outcome = flats[""][flat.at]
+    outcome = flats[""][flat.place]
     C, names = _columns(
-        [flats[name][flat.at] for name in x], list(x), school[usable], people, intercepts
+        [flats[name][flat.place] for name in x], list(x), school[usable], people, intercepts
     )
     _check_design(outcome, C, names, len(x), model)
     drawn = Permutations.of(people, permutations, seed)
@@ -370,7 +372,7 @@ def qap(
     people, flats = read_relations({"a": a, "b": b}, how)
     school, first, second = people.dyads(directed)
     flat = _flat(people, school, first, second, directed)
-    left, right = flats["a"][flat.at], flats["b"][flat.at]
+    left, right = flats["a"][flat.place], flats["b"][flat.place]
     both = ~(np.isnan(left) | np.isnan(right))
     faults = Faults()
     for name, values in (("a", left[both]), ("b", right[both])):
@@ -408,8 +410,9 @@ def _usable(
 ) -> tuple[FlatDyads, Mask, int]:
     """The dyads of which everything is known, which they are, and how many there are in all."""
     whole = _flat(people, school, i, j, directed)
-    known: Mask = ~np.isnan(np.stack([flat[whole.at] for flat in flats])).any(axis=0)
-    kept = FlatDyads(whole.size, whole.at[known], whole.mirror[known], directed)
+    unknown = np.isnan(np.stack([flat[whole.place] for flat in flats]))
+    known: Mask = np.logical_not(unknown.any(axis=0))
+    kept = FlatDyads(whole.size, whole.place[known], whole.mirror[known], directed)
     return kept, known, len(known)
 
 

@@ -55,7 +55,7 @@ class Permutations:
                     f"permutations='all': there are more than {_MOST:,}; give a number"
                 )
             return cls(people, total, True, seed)
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+        if isinstance(wanted, str | bool | float) or wanted < 1:
             raise OptionError(f"permutations={wanted!r}: a whole number above zero, or 'all'")
         return cls(people, wanted, False, seed)
 

@@ -125,19 +125,19 @@ class FlatDyads:
     Attributes
     ----------
     size : length F of the flat matrices
-    at, mirror : (D,) place of each dyad, and of its other direction
+    place, mirror : (D,) place of each dyad, and of its other direction
     directed : whether the two differ
     """
 
     size: int
-    at: Codes
+    place: Codes
     mirror: Codes
     directed: bool
 
     def spread(self, values: Array, fill: float = 0.0) -> Array:
         """Flat matrices (F,) of values (D,); `fill` where a dyad takes no part."""
         flat = np.full(self.size, fill)
-        flat[self.at] = values
+        flat[self.place] = values
         if not self.directed:
             flat[self.mirror] = values
         return flat
@@ -184,7 +184,7 @@ class _Partial:
         whole = np.einsum("rd,rd->r", e, e) if self.weight is None else (e * e) @ self.weight
         d = whole - np.square(sums[:, :-1]).sum(axis=1)
         root = np.sqrt(np.maximum(d, 0.0))
-        score = np.divide(sums[:, -1], root, out=np.zeros(len(e)), where=root > 0)
+        score: Array = np.divide(sums[:, -1], root, out=np.zeros(len(e)), where=root > 0)
         if self.weight is not None:
             return score
         found: Array = score / np.sqrt(np.maximum(self.rest - score**2, 1e-300) / self.df)

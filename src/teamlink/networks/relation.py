@@ -47,7 +47,7 @@ class EdgeList:
 
     def networks(self, edges: Table, roster: Table | None, responded: str | None) -> Networks:
         """Read one edge list; its weight column counts where it has it."""
-        columns = list(getattr(edges, "columns", edges))
+        columns = list(edges if isinstance(edges, Mapping) else edges.columns)
         weight = self.weight if self.weight in columns else None
         return read_networks(
             edges, self.by, self.source, self.target, weight, roster, self.node, responded,
@@ -76,7 +76,8 @@ class People:
     @property
     def base(self) -> Codes:
         """(J + 1,) where the matrix of each school begins, and where the last ends."""
-        return np.r_[0, np.cumsum(self.sizes**2)].astype(np.intp)
+        found: Codes = np.r_[0, np.cumsum(self.sizes**2)].astype(np.intp)
+        return found
 
     def dyads(self, directed: bool) -> tuple[Codes, Codes, Codes]:
         """School, first and second person of every dyad, (D,) each; persons within schools."""
@@ -342,7 +343,7 @@ def _block(
     n = who if isinstance(who, int) else len(who)
     if isinstance(given, pd.DataFrame) and not isinstance(who, int):
         if set(given.index) != set(who) or set(given.columns) != set(who) or given.shape != (n, n):
-            odd = [p for p in {*given.index, *given.columns} ^ set(who)][:5]
+            odd = list({*given.index, *given.columns} ^ set(who))[:5]
             faults.add(f"rows and columns name other people: {odd}", where, "label all alike")
             return None
         given = given.loc[list(who), list(who)]
