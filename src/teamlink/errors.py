@@ -23,6 +23,7 @@ __all__ = [
     "FitError",
     "FormulaError",
     "MissingExtra",
+    "NegativeWeights",
     "NotConverged",
     "OptionError",
     "RankDeficient",
@@ -182,6 +183,10 @@ class DroppedRows(TeamlinkWarning):
 
 class RankDeficient(TeamlinkWarning):
     """Columns of the fixed-effects design were dropped because the others determine them."""
+
+
+class NegativeWeights(TeamlinkWarning):
+    """An average of effects gives some of them a negative weight, so that its sign may mislead."""
 
 
 class NotConverged(TeamlinkWarning):
