@@ -28,12 +28,10 @@ from scipy.sparse.csgraph import connected_components
 
 from teamlink.errors import RankDeficient
 from teamlink.fitting.estimates import Estimates
+from teamlink.moments.independent import independent_columns
 from teamlink.typing import Array, Codes
 
 __all__ = ["Absorbed", "absorbed", "components_of"]
-
-_DEPENDENT = 1e-8
-"""A column whose part outside effects and earlier columns is a smaller share of it is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +127,7 @@ def absorbed(
 
 def _not_absorbed(X: Array, within: Array, names: Sequence[str]) -> tuple[Array, list[str]]:
     """The columns whose part outside the effects is not determined by earlier columns."""
-    basis = np.zeros((len(X), 0))
-    kept = []
-    for k, column in enumerate(within.T):
-        rest = column
-        for _ in range(2):  # twice, as once leaves rounding errors of nearly dependent columns
-            rest = rest - basis @ (basis.T @ rest)
-        norm = float(np.linalg.norm(rest))
-        if norm > _DEPENDENT * float(np.linalg.norm(X[:, k])):
-            basis = np.column_stack([basis, rest / norm])
-            kept.append(k)
+    kept = independent_columns(within.T @ within, np.square(X).sum(axis=0)).tolist()
     if len(kept) < len(names):
         gone = ", ".join(name for k, name in enumerate(names) if k not in kept)
         warnings.warn(
