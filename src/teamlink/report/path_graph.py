@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from teamlink.report.numbers import decimals
+from teamlink.report.records import records
 from teamlink.structural.result import StructuralFit
 
 __all__ = ["Edge", "EdgeKind", "Graph", "Node", "Shown", "graphs", "stars"]
@@ -97,9 +98,7 @@ def graphs(fit: StructuralFit, shown: Shown) -> dict[tuple[int, int], Graph]:
     for group in range(1, len(fit.table.groups) + 1):
         for level in range(1, len(fit.table.levels) + 1):
             rows = frame[(frame["group"] == group) & (frame["level"] == level)]
-            edges = [
-                edge for row in rows.to_dict("records") if (edge := _edge(row, shown)) is not None
-            ]
+            edges = [edge for row in records(rows) if (edge := _edge(row, shown)) is not None]
             if level == 1:
                 edges += [
                     Edge(predictor, outcome, "slope", name, 0.0, True)
@@ -120,21 +119,20 @@ def _estimates(fit: StructuralFit, shown: Shown) -> pd.DataFrame:
         value=value, error=own["se"], p=own["pvalue"], fixed=raw["se"] == 0
     )
     given = {
-        (row.lhs, row.op, row.rhs, row.group, row.level)
-        for row in fit.table.rows
-        if row.exogenous and row.lhs != row.rhs and row.op == "~~"
+        (row.lhs, row.op, row.rhs, row.group, row.level) for row in fit.table.rows if row.exogenous
     }
+    products = {slope.product for slope in fit.table.slopes}
     keys = zip(*(frame[c] for c in ("lhs", "op", "rhs", "group", "level")), strict=True)
-    mask = [key not in given and key[1] in _KINDS for key in keys]
+    mask = [key not in given and key[1] in _KINDS and key[2] not in products for key in keys]
     kept: pd.DataFrame = frame[mask]
     return kept[~(kept["fixed"] & (kept["est"] == 0))]
 
 
-def _edge(row: Mapping[str, object], shown: Shown) -> Edge | None:
+def _edge(row: Mapping[str, Any], shown: Shown) -> Edge | None:
     """The arrow of a row; None where it is not to be shown."""
-    left, right = str(row["lhs"]), str(row["rhs"])
-    kind = _KINDS[str(row["op"])]
-    value = float(str(row["est"]))
+    left, right = row["lhs"], row["rhs"]
+    kind = _KINDS[row["op"]]
+    value = row["est"]
     if kind == "covariance" and left == right:
         kind = "variance"
     hidden = {
@@ -145,23 +143,21 @@ def _edge(row: Mapping[str, object], shown: Shown) -> Edge | None:
     if hidden.get(kind, False):
         return None
     tail, head = (right, left) if kind == "path" else (left, right or left)
-    clear = bool(row["fixed"]) or not float(str(row["p"])) >= 0.05
+    clear = row["fixed"] or row["p"] is None or row["p"] < 0.05
     return Edge(tail, head, kind, _text(row, shown), value, clear)
 
 
-def _text(row: Mapping[str, object], shown: Shown) -> str:
-    if shown.estimates == "none":
+def _text(row: Mapping[str, Any], shown: Shown) -> str:
+    """The label of an arrow: its estimate, with stars or a standard error."""
+    value = row["value"]
+    if shown.estimates == "none" or value is None:
         return ""
-    value = float(str(row["value"]))
-    if value != value:
-        return ""
-    said = decimals(value, shown.digits)
-    if row["fixed"] and shown.estimates == "raw" and value.is_integer():
-        said = decimals(value, 0)
-    error = float(str(row["error"]))
-    if shown.uncertainty == "se" and error > 0:
-        said += f" ({decimals(error, shown.digits)})"
-    return said + (stars(float(str(row["p"]))) if shown.uncertainty == "stars" else "")
+    whole = row["fixed"] and shown.estimates == "raw" and float(value).is_integer()
+    said = decimals(value, 0 if whole else shown.digits)
+    if shown.uncertainty == "se" and row["error"]:
+        said += f" ({decimals(row['error'], shown.digits)})"
+    starred = shown.uncertainty == "stars" and row["p"] is not None
+    return said + (stars(row["p"]) if starred else "")
 
 
 def stars(p: float) -> str:

@@ -130,8 +130,7 @@ def _parts(graph: Graph) -> _Parts:
     general = tuple(
         name
         for name, own in indicators.items()
-        if name not in tied
-        and sum(set(own) > set(other) for other in indicators.values()) > 1
+        if name not in tied and sum(set(own) > set(other) for other in indicators.values()) > 1
     )
     satellites = {}
     for node in graph.nodes:
@@ -219,7 +218,9 @@ def _units(parts: _Parts, rank: Mapping[str, int], sizes: Sizes) -> list[_Unit]:
         for indicator in parts.indicators[name]:
             owner.setdefault(indicator, first.get(name, ""))
     owned: dict[str, list[str]] = {}
-    for indicator in dict.fromkeys(i for f in (*factors, *parts.general) for i in parts.indicators[f]):
+    for indicator in dict.fromkeys(
+        i for f in (*factors, *parts.general) for i in parts.indicators[f]
+    ):
         owned.setdefault(owner[indicator], []).append(indicator)
     found = []
     for name in parts.structural:
@@ -234,9 +235,7 @@ def _units(parts: _Parts, rank: Mapping[str, int], sizes: Sizes) -> list[_Unit]:
     return found
 
 
-def _height(
-    heads: Sequence[str], indicators: Sequence[str], measured: bool, sizes: Sizes
-) -> float:
+def _height(heads: Sequence[str], indicators: Sequence[str], measured: bool, sizes: Sizes) -> float:
     half = sizes.latent[1] + 0.15 if measured else sizes.observed[1] + 0.1
     return max(len(indicators) * sizes.pitch, len(heads) * 2 * half)
 
@@ -261,7 +260,7 @@ def _place(
     for unit in units:
         side = -1 if not unit.rank and last else 1
         column |= {name: ("rank", rank[name]) for name in unit.heads if name in rank}
-        column |= {name: ("indicators", side) for name in unit.indicators}
+        column |= dict.fromkeys(unit.indicators, ("indicators", side))
     y = {name: y[name] for name in column}
     for name in parts.general:
         column[name] = ("beyond", column[parts.indicators[name][0]][1])
@@ -399,7 +398,12 @@ def _across(
     for column, kind in zip(columns, kinds, strict=True):
         for name, key in column.items():
             half[key] = max(half.get(key, 0.0), sizes.half(kind[name])[0])
-    places = {("beyond", -1): -2, ("indicators", -1): -1, ("indicators", 1): 998, ("beyond", 1): 999}
+    places = {
+        ("beyond", -1): -2,
+        ("indicators", -1): -1,
+        ("indicators", 1): 998,
+        ("beyond", 1): 999,
+    }
     order = sorted(half, key=lambda key: places.get(key, key[1]))
     x: dict[Column, float] = {}
     at = 0.0

@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from teamlink.report.path_graph import Edge
 from teamlink.report.path_layout import Box
 from teamlink.typing import Array
 
-__all__ = ["Attachment", "Picture", "Rectangle", "Route", "curve", "part_of", "route"]
+__all__ = ["Attachment", "Picture", "Rect", "Route", "curve", "part_of", "route"]
 
-Rectangle = tuple[float, float, float, float]
+Rect = tuple[float, float, float, float]
 """x and y of the lower left, then of the upper right corner."""
+
+Mask = NDArray[np.bool_]
 
 Measure = Callable[[str], tuple[float, float]]
 """Width and height of a text."""
@@ -43,7 +46,7 @@ class Route:
     edge: Edge
     points: Array
     t: float
-    label: Rectangle
+    label: Rect
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Attachment:
     edge: Edge
     at: tuple[float, float]
     direction: tuple[float, float]
-    label: Rectangle
+    label: Rect
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,18 @@ class Picture:
     attachments: tuple[Attachment, ...]
     clashes: int
 
-    def extent(self) -> Rectangle:
+    def labels(self) -> tuple[Rect, ...]:
+        """Rectangles of all labels."""
+        every: tuple[Route | Attachment, ...] = (*self.routes, *self.attachments)
+        return tuple(one.label for one in every if one.edge.text)
+
+    def extent(self) -> Rect:
         """The smallest rectangle that holds all."""
         corners = [(b.x - b.w, b.y - b.h, b.x + b.w, b.y + b.h) for b in self.boxes.values()]
         for r in self.routes:
             line = curve(r.points, _T)
-            corners += [(*line.min(axis=0), *line.max(axis=0)), r.label]
-        corners += [a.label for a in self.attachments]
+            corners.append((*line.min(axis=0), *line.max(axis=0)))
+        corners += [*self.labels(), *(_body(a) for a in self.attachments)]
         known = np.array(corners)
         return (
             float(known[:, 0].min()), float(known[:, 1].min()),
@@ -131,14 +139,14 @@ def route(boxes: Mapping[str, Box], edges: Sequence[Edge], measure: Measure) -> 
     return Picture(boxes, labelled, attached, _clashes(labelled, attached, obstacles))
 
 
-def _rectangle(box: Box, pad: float = 0.0) -> Rectangle:
+def _rectangle(box: Box, pad: float = 0.0) -> Rect:
     return box.x - box.w - pad, box.y - box.h - pad, box.x + box.w + pad, box.y + box.h + pad
 
 
-def _inside(box: Box, line: Array, pad: float) -> Array:
+def _inside(box: Box, line: Array, pad: float) -> Mask:
     """(n,) whether points lie in a node, an ellipse or a rectangle, widened by `pad`."""
     u, v = (line[:, 0] - box.x) / (box.w + pad), (line[:, 1] - box.y) / (box.h + pad)
-    found: Array = u**2 + v**2 < 1 if box.kind == "latent" else np.maximum(abs(u), abs(v)) < 1
+    found: Mask = u**2 + v**2 < 1 if box.kind == "latent" else np.maximum(abs(u), abs(v)) < 1
     return found
 
 
@@ -232,7 +240,7 @@ def _attach(
     found: list[Attachment] = []
     for edge in edges:
         box = boxes[edge.tail]
-        options = [_attached(edge, box, d, at, measure) for d, at in _sides(box, edge, edges)]
+        options = [_attached(edge, d, at, measure) for d, at in _sides(box, edge, edges)]
         costs = []
         for i, option in enumerate(options):
             bodies = [_body(option), *([option.label] if edge.text else [])]
@@ -260,7 +268,9 @@ def _sides(
         if box.kind == "latent":
             yield (c, s), (box.x + c * box.w, box.y + s * box.h)
         else:
-            reach = min(box.w / abs(c) if abs(c) > 1e-9 else 9, box.h / abs(s) if abs(s) > 1e-9 else 9)
+            reach = min(
+                box.w / abs(c) if abs(c) > 1e-9 else 9, box.h / abs(s) if abs(s) > 1e-9 else 9
+            )
             yield (c, s), (box.x + c * reach, box.y + s * reach)
 
 
@@ -269,7 +279,7 @@ _LOOP = 0.2
 
 
 def _attached(
-    edge: Edge, box: Box, direction: tuple[float, float], at: tuple[float, float], measure: Measure
+    edge: Edge, direction: tuple[float, float], at: tuple[float, float], measure: Measure
 ) -> Attachment:
     width, height = measure(edge.text) if edge.text else (0.0, 0.0)
     reach = _LOOP + (0.12 if edge.kind == "intercept" else 0.0)
@@ -279,7 +289,7 @@ def _attached(
     return Attachment(edge, at, direction, label)
 
 
-def _body(a: Attachment) -> Rectangle:
+def _body(a: Attachment) -> Rect:
     """The rectangle of a loop or triangle itself."""
     reach = _LOOP + (0.12 if a.edge.kind == "intercept" else 0.0)
     x, y = a.at[0] + a.direction[0] * reach / 2, a.at[1] + a.direction[1] * reach / 2
@@ -288,11 +298,11 @@ def _body(a: Attachment) -> Rectangle:
     return x - wide[0], y - wide[1], x + wide[0], y + wide[1]
 
 
-def _overlap(one: Rectangle, two: Rectangle) -> bool:
+def _overlap(one: Rect, two: Rect) -> bool:
     return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
 
 
-def _within(box: Rectangle, line: Array, pad: float) -> int:
+def _within(box: Rect, line: Array, pad: float) -> int:
     """How many points of a line lie in a rectangle."""
     x, y = line[:, 0], line[:, 1]
     inside = (x > box[0] - pad) & (x < box[2] + pad) & (y > box[1] - pad) & (y < box[3] + pad)
@@ -300,14 +310,14 @@ def _within(box: Rectangle, line: Array, pad: float) -> int:
 
 
 def _label(
-    routes: Sequence[Route], obstacles: Sequence[Rectangle], measure: Measure
+    routes: Sequence[Route], obstacles: Sequence[Rect], measure: Measure
 ) -> tuple[Route, ...]:
     """Slide every label to the best place on its arrow, given the others; twice over."""
     fine = np.linspace(0, 1, 81)
     lines = [curve(r.points, fine) for r in routes]
     found = list(routes)
-    placed: dict[int, Rectangle] = {}
-    for _ in range(3):
+    placed: dict[int, Rect] = {}
+    for _ in range(2):
         for i, r in enumerate(routes):
             if not r.edge.text:
                 continue
@@ -321,8 +331,8 @@ def _label(
 
 
 def _slide(
-    r: Route, hard: Sequence[Rectangle], others: Sequence[Array], size: tuple[float, float]
-) -> tuple[float, Rectangle]:
+    r: Route, hard: Sequence[Rect], others: Sequence[Array], size: tuple[float, float]
+) -> tuple[float, Rect]:
     wish = 0.6 if r.edge.kind == "loading" else 0.5
     every = np.linspace(0.16, 0.84, 35)
     order = every[np.argsort(abs(every - wish), kind="stable")]
@@ -340,9 +350,7 @@ def _slide(
     return best
 
 
-def _clashes(
-    routes: Sequence[Route], attached: Sequence[Attachment], nodes: Sequence[Rectangle]
-) -> int:
+def _clashes(routes: Sequence[Route], attached: Sequence[Attachment], nodes: Sequence[Rect]) -> int:
     """How many labels touch a node or one another."""
     labels = [r.label for r in routes if r.edge.text] + [a.label for a in attached if a.edge.text]
     bodies = [_body(a) for a in attached]
