@@ -21,9 +21,7 @@ NEEDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 
 
-def effect_sizes(
-    measure: Literal["z", "g", "log_risk_ratio"], **columns: Any
-) -> pd.DataFrame:
+def effect_sizes(measure: Literal["z", "g", "log_risk_ratio"], **columns: Any) -> pd.DataFrame:
     r"""Turn what studies print into effects with sampling variances.
 
     Parameters

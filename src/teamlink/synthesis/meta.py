@@ -133,9 +133,9 @@ def meta(
     >>> found = tl.meta([0.10, 0.30, 0.35, 0.65], std_error=[0.18, 0.12, 0.16, 0.20])
     >>> found.tidy()[["estimate", "std_error", "df", "conf_low", "conf_high"]].round(3)
        estimate  std_error   df  conf_low  conf_high
-    0     0.331      0.107  3.0     -0.01      0.671
+    0     0.329      0.094  3.0     0.028      0.629
     >>> round(found.tau2, 4), round(found.i2, 3)
-    (0.0142, 0.353)
+    (0.0015, 0.056)
     """
     choices = _choices(method, knha, cluster, nested, robust, level)
     given = {"effects": effects, "variances": variances, "std_error": std_error,
@@ -208,7 +208,8 @@ def _rows(
     if formula.random:
         raise OptionError("moderators: random effects by study are asked for by cluster=, nested=")
     frame, _, dropped = usable_rows(formula, table, (), list(names.values()))
-    X, encoding = encode({"fixed": formula.fixed}, frame, formula.text)["fixed"]
+    fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
+    X, encoding = encode({"fixed": fixed}, frame, formula.text)["fixed"]
     return frame, encoding, X, sum(dropped.values())
 
 

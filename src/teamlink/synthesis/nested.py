@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from teamlink.errors import FitError
-from teamlink.typing import Array, Codes
 from teamlink.synthesis.pooling import Effects
+from teamlink.typing import Array, Codes
 
 __all__ = ["Nested", "nested_variances"]
 

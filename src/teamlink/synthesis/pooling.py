@@ -60,7 +60,7 @@ class Effects:
 
     @property
     def df(self) -> int:
-        """k - p."""
+        """K - p."""
         return self.X.shape[0] - self.X.shape[1]
 
     def estimate(self, tau2: Array) -> tuple[Array, Array, Array]:

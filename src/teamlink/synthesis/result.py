@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from teamlink.data.schema import as_frame
-from teamlink.errors import DataError, FitError, OptionError
+from teamlink.errors import DataError, OptionError
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 from teamlink.mixed.encoding import Encoding
 from teamlink.synthesis.fit import Choices, Numbers
@@ -56,7 +56,7 @@ class MetaAnalysis:
     >>> studies = {"d": [0.1, 0.3, 0.4, 0.7], "v": [0.03, 0.02, 0.03, 0.04], "year": [1, 2, 3, 4]}
     >>> found = tl.meta("d", "v", data=studies, moderators="year")
     >>> found.params.round(3).to_dict()
-    {'Intercept': -0.079, 'year': 0.179}
+    {'Intercept': -0.089, 'year': 0.186}
     """
 
     effects: Effects
@@ -257,7 +257,9 @@ class MetaAnalysis:
             Too few would be left to pool.
         """
         groups = np.arange(self.nobs) if self.clusters is None else self.clusters
-        labels = [self.studies[int(np.flatnonzero(groups == g)[0])] for g in range(groups.max() + 1)]
+        labels = [
+            self.studies[int(np.flatnonzero(groups == g)[0])] for g in range(groups.max() + 1)
+        ]
         return left_out(self.effects, groups, labels, self.clusters, self.choices, self.level)
 
     def egger(self) -> pd.Series[Any]:
