@@ -3,7 +3,8 @@ r"""Cluster-robust covariance of pooled effects, with Satterthwaite degrees of f
 Clusters are studies with several effects, or laboratories. With M = (X'V^-1 X)^-1, V the working
 covariance, e_j the residuals of cluster j, V_j = U_j'U_j and B_j = U_j (V_j - X_j M X_j') U_j',
 
-    V_R = M { sum_j E_j e_j e_j'E_j' } M,    E_j = X_j'V_j^-1 A_j,    A_j = U_j' B_j^-1/2 U_j  (CR2),
+    V_R = M { sum_j E_j e_j e_j'E_j' } M,    E_j = X_j'V_j^-1 A_j,
+    A_j = U_j' B_j^-1/2 U_j  (CR2),
 
 A_j = I for CR0 and CR1, which multiplies by J / (J - 1). Degrees of freedom as in
 `teamlink.mixed.sandwich`, whose formulas these are with V known.
@@ -80,7 +81,7 @@ def sandwich(X: Array, V: Array, residual: Array, clusters: Codes, kind: str) ->
     """
     p, J = X.shape[1], int(clusters.max()) + 1
     inverse = np.linalg.inv(V)
-    M = np.linalg.inv(X.T @ inverse @ X)
+    M: Array = np.linalg.inv(X.T @ inverse @ X).astype(float)
     scores, forms, sides = np.empty((J, p)), np.empty((J, p, p)), np.empty((J, p, p))
     for j in range(J):
         own = np.flatnonzero(clusters == j)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from teamlink.typing import Array
+from teamlink.typing import Array, Codes
 
 if TYPE_CHECKING:
     from teamlink.synthesis.result import MetaAnalysis
@@ -75,7 +75,7 @@ def _diamond(ax: Axes, found: MetaAnalysis) -> str:
     return f"{b:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def _numbers(ax: Axes, rows: Array, texts: list[str]) -> None:
+def _numbers(ax: Axes, rows: Array | Codes, texts: list[str]) -> None:
     """Write the numbers to the right of the axes, in line with the rows."""
     beside = ax.twinx()
     beside.set_ylim(ax.get_ylim())

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import gammaln
 
 from teamlink.errors import DataError, Faults, OptionError, check_option
-from teamlink.typing import Array
+from teamlink.typing import Array, Mask
 
 __all__ = ["effect_sizes"]
 
@@ -99,7 +99,7 @@ def effect_sizes(measure: Literal["z", "g", "log_risk_ratio"], **columns: Any) -
 def _check(given: Mapping[str, Array]) -> None:
     faults = Faults()
 
-    def demand(name: str, sound: Array, what: str) -> None:
+    def demand(name: str, sound: Mask, what: str) -> None:
         bad = np.flatnonzero(~sound)
         if len(bad):
             rows = ", ".join(str(i) for i in bad[:5])

@@ -92,7 +92,7 @@ def fit_numbers(effects: Effects, clusters: Codes | None, choices: Choices, join
             llf = float(-effects.criterion(np.array([tau2]), reml)[0] / 2)
     X, y = effects.X, effects.y
     inverse = np.linalg.inv(V) if parts is not None else np.diag(1 / np.diag(V))
-    M = np.linalg.inv(X.T @ inverse @ X)
+    M: Array = np.linalg.inv(X.T @ inverse @ X).astype(float)
     b = M @ (X.T @ inverse @ y)
     residual = y - X @ b
     covariance, df = M, np.full(len(b), np.inf)

@@ -61,15 +61,15 @@ class Effects:
     @property
     def df(self) -> int:
         """K - p."""
-        return self.X.shape[0] - self.X.shape[1]
+        return len(self.y) - int(self.X.shape[1])
 
     def estimate(self, tau2: Array) -> tuple[Array, Array, Array]:
         """Coefficients (m, p), (X'WX)^-1 (m, p, p) and Q (m,) at tau2 (m,)."""
         w = 1 / (self.v + tau2[:, None])
         XtW = self.X.T * w[:, None, :]
-        inverse = np.linalg.inv(XtW @ self.X)
-        b = np.einsum("mpq,mq->mp", inverse, XtW @ self.y)
-        Q = (w * np.square(self.y - b @ self.X.T)).sum(axis=1)
+        inverse: Array = np.linalg.inv(XtW @ self.X).astype(float)
+        b: Array = np.einsum("mpq,mq->mp", inverse, XtW @ self.y)
+        Q: Array = (w * np.square(self.y - b @ self.X.T)).sum(axis=1)
         return b, inverse, Q
 
     def q(self, tau2: float) -> float:
@@ -118,8 +118,9 @@ def heterogeneity(effects: Effects, method: str) -> float:
 def q_profile(effects: Effects, level: float) -> tuple[float, float]:
     """Interval of tau2 from the distribution of Q; (0, 0) where even tau2 = 0 is too large."""
     tail = (1 - level) / 2
-    ends = stats.chi2.ppf([1 - tail, tail], effects.df)
-    low, high = (_where_q_is(effects, float(end)) for end in ends)
+    low, high = (
+        _where_q_is(effects, float(stats.chi2.ppf(share, effects.df))) for share in (1 - tail, tail)
+    )
     return low, high
 
 

@@ -95,7 +95,7 @@ class MetaAnalysis:
     @property
     def pvalues(self) -> pd.Series[Any]:
         """Two-sided."""
-        return self._series(2 * stats.t.sf(np.abs(self.tvalues), self.numbers.df))
+        return self._series(np.asarray(2 * stats.t.sf(np.abs(self.tvalues), self.numbers.df)))
 
     @property
     def nobs(self) -> int:
@@ -263,7 +263,7 @@ class MetaAnalysis:
         return left_out(self.effects, groups, labels, self.clusters, self.choices, self.level)
 
     def egger(self) -> pd.Series[Any]:
-        """Egger's test: do small studies show other effects than large ones?
+        """Egger's test of whether small studies show other effects than large ones.
 
         Returns
         -------
