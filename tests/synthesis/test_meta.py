@@ -11,6 +11,7 @@ from scipy import optimize, stats
 
 import teamlink as tl
 from teamlink.errors import DroppedRows
+from teamlink.synthesis.clusters import Working
 from teamlink.synthesis.nested import Nested
 from teamlink.synthesis.pooling import Effects
 
@@ -101,7 +102,7 @@ def test_three_levels_without_variance_between_are_two() -> None:
 
 
 def test_clusters_of_one_are_robust_without_clusters() -> None:
-    """CR2 with every effect its own cluster is HC2: residuals over the root of one less leverage."""
+    """CR2 with every effect its own cluster is HC2: residuals over roots of one less leverage."""
     fit = tl.meta("d", "v", data=STUDIES, cluster="who")
     w = 1 / (STUDIES["v"] + fit.tau2)
     share = w / w.sum()
@@ -167,6 +168,25 @@ def test_missing_rows_are_counted() -> None:
     assert "1 rows with missing values left out" in str(fit.summary())
 
 
+def test_working_covariance_is_that_matrix() -> None:
+    rng = np.random.default_rng(0)
+    clusters = np.array([2, 0, 1, 1, 2, 2], dtype=np.intp)
+    V = Working(rng.uniform(0.1, 1, 6), 0.4, clusters)
+    dense = np.diag(V.variance) + 0.4 * (clusters[:, None] == clusters)
+    B = rng.normal(size=(6, 2))
+    np.testing.assert_allclose(V.solve(B), np.linalg.solve(dense, B), rtol=1e-12)
+    np.testing.assert_allclose(V.inverse_diagonal(), np.diag(np.linalg.inv(dense)), rtol=1e-12)
+
+
+def test_many_effects_need_no_square_matrix() -> None:
+    rng = np.random.default_rng(0)
+    v = rng.uniform(0.1, 1, 30_000)
+    y = rng.normal(0.3, np.sqrt(v + 0.2))
+    fit = tl.meta(y, v, cluster=np.arange(30_000) // 10)
+    assert abs(fit.params.iloc[0] - 0.3) < 5 * fit.bse.iloc[0]
+    assert fit.tau2 == pytest.approx(0.2, abs=0.03)
+
+
 def test_leave_one_cluster_out() -> None:
     fit = tl.meta("d", "v", data=STUDIES, study="who", cluster="lab")
     table = fit.leave_one_out()
@@ -224,6 +244,8 @@ def of(**change: object) -> pd.DataFrame:
             "2 studies have several effects: a, b",
         ),
         (lambda: tl.meta(Y, SE[:3]), tl.DataError, "differ in length"),
+        (lambda: tl.meta(Y, list("abcdef")), tl.DataError, "6 of 6 values are not numbers"),
+        (lambda: tl.meta([np.inf, *Y[1:]], SE), tl.DataError, "1 infinite value"),
         (lambda: tl.meta([0.1], [0.2]), tl.DesignError, "at least two"),
         (
             lambda: tl.meta("d", "v", data=STUDIES[:2], moderators="year"),

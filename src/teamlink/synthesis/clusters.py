@@ -18,7 +18,7 @@ import numpy as np
 
 from teamlink.typing import Array, Codes
 
-__all__ = ["KINDS", "Sandwich", "sandwich"]
+__all__ = ["KINDS", "Sandwich", "Working", "sandwich"]
 
 KINDS = ("CR0", "CR1", "CR2")
 _SINGULAR = 1e-10
@@ -68,24 +68,69 @@ class Sandwich:
         return float(r * (r + 1) / total)
 
 
-def sandwich(X: Array, V: Array, residual: Array, clusters: Codes, kind: str) -> Sandwich:
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Working covariance V: independent effects, and perhaps a variance that a cluster shares.
+
+    Attributes
+    ----------
+    variance : (k,) of each effect by itself
+    between : shared by the effects of a cluster; zero where they share nothing
+    clusters : (k,) codes 0 .. J-1; None where `between` is zero
+    """
+
+    variance: Array
+    between: float
+    clusters: Codes | None
+
+    def solve(self, B: Array) -> Array:
+        """V^-1 B for B (k, m)."""
+        w = 1 / self.variance
+        found: Array = w[:, None] * B
+        if self.between == 0 or self.clusters is None:
+            return found
+        total = np.bincount(self.clusters, weights=w)
+        sums = np.zeros((len(total), B.shape[1]))
+        np.add.at(sums, self.clusters, found)
+        shrunk = sums * (self.between / (1 + self.between * total))[:, None]
+        return found - w[:, None] * shrunk[self.clusters]
+
+    def inverse_diagonal(self) -> Array:
+        """(k,) diagonal of V^-1."""
+        w = 1 / self.variance
+        if self.between == 0 or self.clusters is None:
+            return w
+        total = np.bincount(self.clusters, weights=w)
+        found: Array = w - w**2 * (self.between / (1 + self.between * total))[self.clusters]
+        return found
+
+    def block(self, own: Codes) -> Array:
+        """V of the effects of one cluster."""
+        found: Array = np.diag(self.variance[own]) + self.between
+        return found
+
+
+def sandwich(
+    X: Array, V: Working, M: Array, residual: Array, clusters: Codes, kind: str
+) -> Sandwich:
     """Robust covariance of generalised least squares.
 
     Parameters
     ----------
     X : (k, p)
-    V : (k, k) working covariance, no covariance between clusters
+    V : working covariance
+    M : (p, p) (X'V^-1 X)^-1
     residual : (k,)
     clusters : (k,) codes 0 .. J-1
     kind : one of `KINDS`
     """
     p, J = X.shape[1], int(clusters.max()) + 1
-    inverse = np.linalg.inv(V)
-    M: Array = np.linalg.inv(X.T @ inverse @ X).astype(float)
     scores, forms, sides = np.empty((J, p)), np.empty((J, p, p)), np.empty((J, p, p))
+    order = np.argsort(clusters, kind="stable")
+    cuts = np.searchsorted(clusters[order], np.arange(J + 1))
     for j in range(J):
-        own = np.flatnonzero(clusters == j)
-        Xj, Vj = X[own], V[np.ix_(own, own)]
+        own = order[cuts[j] : cuts[j + 1]]
+        Xj, Vj = X[own], V.block(own)
         E = np.linalg.solve(Vj, Xj).T
         if kind == "CR2":
             E = E @ _adjustment(Xj, Vj, M)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from teamlink.errors import FitError
-from teamlink.synthesis.clusters import sandwich
+from teamlink.synthesis.clusters import Working, sandwich
 from teamlink.synthesis.nested import Nested, nested_variances
 from teamlink.synthesis.pooling import Effects, heterogeneity
 from teamlink.typing import Array, Codes
@@ -83,22 +83,23 @@ def fit_numbers(effects: Effects, clusters: Codes | None, choices: Choices, join
     if choices.nested and clusters is not None:
         model = Nested(effects, clusters, choices.method == "reml")
         parts, value = nested_variances(model)
-        tau2, V, llf = float(parts.sum()), model.covariance(parts), -value / 2
+        tau2, llf = float(parts.sum()), -value / 2
+        V = Working(effects.v + parts[1], float(parts[0]), clusters)
     else:
         tau2 = heterogeneity(effects, choices.method)
-        V = np.diag(effects.v + tau2)
+        V = Working(effects.v + tau2, 0.0, None)
         if choices.method in ("reml", "ml", "fe"):
             reml = choices.method == "reml"
             llf = float(-effects.criterion(np.array([tau2]), reml)[0] / 2)
     X, y = effects.X, effects.y
-    inverse = np.linalg.inv(V) if parts is not None else np.diag(1 / np.diag(V))
-    M: Array = np.linalg.inv(X.T @ inverse @ X).astype(float)
-    b = M @ (X.T @ inverse @ y)
+    weighted = V.solve(X)
+    M: Array = np.linalg.inv(X.T @ weighted).astype(float)
+    b = M @ (weighted.T @ y)
     residual = y - X @ b
     covariance, df = M, np.full(len(b), np.inf)
     test = None
     if choices.robust is not None and clusters is not None:
-        robust = sandwich(X, V, residual, clusters, choices.robust)
+        robust = sandwich(X, V, M, residual, clusters, choices.robust)
         covariance, df = robust.covariance, robust.degrees_of_freedom()
         if len(joint):
             test = _robust_joint(b, robust, np.eye(len(b))[joint])
@@ -107,12 +108,12 @@ def fit_numbers(effects: Effects, clusters: Codes | None, choices: Choices, join
             if choices.knha:
                 df = np.full(len(b), float(int(clusters.max()) + 1 - len(b)))
         elif choices.knha and choices.method != "fe":
-            factor = float(residual @ inverse @ residual) / effects.df
+            factor = float(residual @ V.solve(residual[:, None])[:, 0]) / effects.df
             covariance = M * (max(1.0, factor) if choices.knha == "adhoc" else factor)
             df = np.full(len(b), float(effects.df))
         if len(joint):
             test = _wald(b[joint], covariance[np.ix_(joint, joint)], df[0])
-    share = (inverse @ X[:, 0] * X[:, 0]) if X.shape[1] == 1 else np.diag(inverse)
+    share = weighted[:, 0] * X[:, 0] if X.shape[1] == 1 else V.inverse_diagonal()
     q = effects.q(0.0)
     return Numbers(b, covariance, df, tau2, parts, share / share.sum(), q, llf, test)
 

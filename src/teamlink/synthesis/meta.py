@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from teamlink.data.schema import group_codes
+from teamlink.data.schema import group_codes, validate
 from teamlink.errors import DataError, DesignError, Faults, OptionError, check_option
 from teamlink.fitting.fit import single_thread
 from teamlink.mixed.encoding import Encoding, encode
@@ -207,6 +207,12 @@ def _rows(
     formula = parse(f"`{names['effects']}` ~ {right}")
     if formula.random:
         raise OptionError("moderators: random effects by study are asked for by cluster=, nested=")
+    spread = "variances" if "variances" in names else "std_error"
+    validate(
+        table,
+        numeric=[names["effects"], names[spread]],
+        groups=[names[name] for name in ("study", "cluster") if name in names],
+    )
     frame, _, dropped = usable_rows(formula, table, (), list(names.values()))
     fixed = "1" if formula.fixed == "1" else f"1 + {formula.fixed}"
     X, encoding = encode({"fixed": fixed}, frame, formula.text)["fixed"]

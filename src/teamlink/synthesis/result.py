@@ -202,7 +202,8 @@ class MetaAnalysis:
         -------
         DataFrame
             ``prediction, std_error, conf_low, conf_high, pred_low, pred_high``. The last two add
-            tau2 to the variance: 95 % of new studies' true effects lie there.
+            tau2 to the variance: 95 % of new studies' true effects lie there. With a robust
+            covariance t has the fewest degrees of freedom that any coefficient has.
         """
         simple = self.encoding.names == ("Intercept",)
         if simple:
