@@ -10,14 +10,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import FitError, ImproperSolution, OptionError, check_option
+from teamlink.errors import FitError, OptionError, check_option
 from teamlink.fitting.summary import Summary
 from teamlink.inference.bootstrap import bootstrap
 from teamlink.inference.bootstrapped import Bootstrap
 from teamlink.inference.intervals import percentile
 from teamlink.inference.simulate import generator
 from teamlink.mediation import intervals
-from teamlink.mediation.cautions import Caution
+from teamlink.mediation.cautions import Caution, improper, tell
 from teamlink.mediation.paths import Effect, paths_of
 from teamlink.mediation.present import summarize
 from teamlink.mediation.sensitivity import Sensitivity, correlations
@@ -85,7 +85,7 @@ class Mediation:
         Monte-Carlo intervals; by the delta method where there is no covariance to draw from.
         """
         singular = intervals.near_singular(self.fit, self.labels)
-        if singular or any(kind is ImproperSolution for kind, _ in self.cautions):
+        if singular or self.fit.improper:
             return self.conf_int("delta")
         return self.conf_int("monte-carlo")
 
@@ -138,6 +138,7 @@ class Mediation:
         if method == "delta":
             ends, p = intervals.delta(estimate, error, level)
         elif method == "monte-carlo":
+            tell(improper(self.fit.improper))
             sample = self.draws(n or DRAWS, seed)
             error, (ends, p) = sample.std(axis=0, ddof=1), _quantiles(sample, level)
         else:
