@@ -144,7 +144,7 @@ class TestRefusals:
         assert "use '2-1-1'" in said["column 'x2'"]
 
     def test_variable_of_members_as_one_of_schools(self) -> None:
-        with pytest.raises(tl.DataError, match="varies within clusters of 'school'.*60 of 60"):
+        with pytest.raises(tl.DataError, match=r"varies within clusters of 'school'.*60 of 60"):
             tl.mediate("2-1-1", "x1", "m1", "y1", DATA, "school")
 
     @pytest.mark.parametrize(
