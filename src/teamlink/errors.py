@@ -25,6 +25,7 @@ __all__ = [
     "FormulaError",
     "ImproperSolution",
     "MissingExtra",
+    "NegativeWeights",
     "NotConverged",
     "OptionError",
     "RankDeficient",
@@ -185,6 +186,10 @@ class DroppedRows(TeamlinkWarning):
 
 class RankDeficient(TeamlinkWarning):
     """Columns of the fixed-effects design were dropped because the others determine them."""
+
+
+class NegativeWeights(TeamlinkWarning):
+    """An average of effects gives some of them a negative weight, so that its sign may mislead."""
 
 
 class NotConverged(TeamlinkWarning):
