@@ -169,6 +169,19 @@ class TestRefusals:
         with pytest.raises(tl.OptionError, match=said):
             tl.mediate(*call, DATA, **options)
 
+    def test_names_that_the_model_makes(self) -> None:
+        taken = SLOPES.rename(columns={"z2": "x1_mean"})
+        call = ("1-1-1", "x1", "m1", "y1", taken, "school", ["x1_mean"])
+        with pytest.raises(tl.OptionError, match="'x1_mean'"):
+            tl.mediate(*call, random_slopes=True)
+        assert tl.mediate(*call).fit.converged
+
+    def test_columns_may_have_the_names_of_labels(self) -> None:
+        named = DATA.rename(columns={"x2": "a_between", "m1": "total_between"})
+        found = tl.mediate("2-1-1", "a_between", "total_between", "y1", named, "school")
+        plain = tl.mediate("2-1-1", "x2", "m1", "y1", DATA, "school")
+        assert found.fit.params["indirect_between"] == plain.fit.params["indirect_between"]
+
     def test_covariate_at_the_wrong_level(self) -> None:
         with pytest.raises(tl.DataError, match="put it 'between'"):
             tl.mediate("2-1-1", "x2", "m1", "y1", DATA, "school", {"within": ["z2"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -308,10 +308,6 @@ class Mediation:
     def __repr__(self) -> str:
         way = " -> ".join(self.specification.path)
         return f"<Mediation {self.specification.design.name}: {way}>"
-
-    def said(self) -> Mapping[str, float]:
-        """Estimates of all effects by label."""
-        return {label: float(self.fit.params[label]) for label in self.labels}
 
 
 def _quantiles(sample: Array, level: float) -> tuple[Array, Array]:
