@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import FitError, OptionError, check_option
+from teamlink.errors import FewReplicates, FitError, OptionError, check_option
 from teamlink.fitting.summary import Summary
 from teamlink.inference.bootstrap import bootstrap
 from teamlink.inference.bootstrapped import Bootstrap
@@ -123,10 +124,13 @@ class Mediation:
         Raises
         ------
         FitError
-            ``monte-carlo``: the covariance of the estimates is singular.
+            ``monte-carlo``: the covariance of the estimates is singular; or no bootstrap replicate
+            is an estimate.
 
         Warns
         -----
+        FewReplicates
+            An end is the smallest or largest replicate.
         ImproperSolution
             ``monte-carlo``, where an estimate is one that no population can have.
         """
@@ -199,22 +203,24 @@ class Mediation:
     def _bootstrapped(
         self, boot: Bootstrap, method: str, level: float
     ) -> tuple[Array, Array, Array]:
-        kind: Literal["percentile", "bca"] = "bca" if method == "bca" else "percentile"
-        frame = boot.conf_int(kind, level).set_index("term").loc[list(self.labels)]
-        ends = frame[["conf_low", "conf_high"]].to_numpy()
+        """Standard deviations, ends and p values from replicates of whole clusters."""
+        if not boot.draws.good.any():
+            raise FitError(f"none of the {boot.n} replicates is an estimate: {boot.failures}")
         names = list(boot.labels.terms)
-        good = boot.draws.values[boot.draws.good]
-        p = []
-        for label, estimate in zip(self.labels, frame["estimate"], strict=True):
-            sample = good[:, names.index(label)]
-            sample = sample[np.isfinite(sample)]
-            if method == "bca":
-                without = boot.jackknifed[:, names.index(label)]
-                p.append(intervals.bca_p(sample, estimate, without[np.isfinite(without)]))
-            else:
-                p.append(intervals.share_p(sample))
-        error = boot.bse[list(self.labels)].to_numpy(dtype=np.float64)
-        return np.asarray(error, dtype=np.float64), np.asarray(ends, np.float64), np.array(p)
+        places = [names.index(label) for label in self.labels]
+        good = boot.draws.values[boot.draws.good][:, places]
+        without = boot.jackknifed[:, places] if method == "bca" else None
+        estimate = boot.estimate[places]
+        ends, p, few = intervals.resampled(good, estimate, without, level)
+        if few.any():
+            which = ", ".join(np.array(self.labels)[few])
+            warnings.warn(
+                f"{len(good)} replicates are too few for an interval at level {level:g} of "
+                f"{which}: its end is the most extreme replicate",
+                FewReplicates,
+                stacklevel=3,
+            )
+        return good.std(axis=0, ddof=1), ends, p
 
     @cached_property
     def proportion_mediated(self) -> pd.DataFrame:
