@@ -130,9 +130,9 @@ omega.tidy().query("term == 'omega'")[["estimate", "std_error", "conf_low", "con
 
 # %% [markdown]
 # Three items are few, and about 0.7 is what three items give. Of one teacher's score about a
-# quarter is the school; ten colleagues together make a mean with a reliability of nearly 0.8. That is usual for
-# climate scales. It is also a warning: more than a fifth of the variance of the school scores is noise of
-# sampling teachers, before any item error.
+# quarter is the school; ten colleagues together make a mean with a reliability of nearly 0.8.
+# That is usual for climate scales. It is also a warning: more than a fifth of the variance of
+# the school scores is noise of asking these teachers and not others.
 #
 # ## Same meaning at both levels?
 #
