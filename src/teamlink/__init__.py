@@ -45,6 +45,7 @@ _HOME = {
     "lmm": "mixed.linear",
     "load": "data.load",
     "membership": "mixed.membership",
+    "omega": "measurement",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
