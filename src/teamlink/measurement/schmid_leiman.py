@@ -157,6 +157,8 @@ def schmid_leiman(R: Array, m: int) -> tuple[SchmidLeiman, bool]:
         found, also = minres(Phi, 1)
         gamma, good = found[:, 0], good and also
     general = pattern @ gamma
+    # The general factor points where most items do.
+    general = -general if 2 * (general < 0).sum() > len(general) else general
     group = pattern * np.sqrt(np.maximum(1 - gamma**2, 0.0))
     uniqueness = 1 - np.einsum("is,st,it->i", pattern, Phi, pattern)
     sign = np.where(general < 0, -1.0, 1.0)
