@@ -18,6 +18,8 @@ from teamlink.structural.release import release_tests
 
 MODEL = "f =~ a + b + c + d"
 TWO = "f =~ a + b + c; g =~ e + h + k"
+GROUPS = "group: north\n f =~ a + b + c\ngroup: south\n f =~ a + b + c"
+LEVELS = "level: 1\n f =~ a + b + c\nlevel: 2\n f =~ a + b + c"
 COLUMNS = ["npar", "df", "chisq", "cfi", "rmsea", "srmr"]
 
 
@@ -36,13 +38,13 @@ def survey(shift: float = 0.0, loading: float = 1.0, n: int = 600, seed: int = 7
 
 @cache
 def nested(between: float = 0.0, J: int = 80, n: int = 8) -> pd.DataFrame:
-    """Teachers in schools, loadings equal at both levels; residual variance between of `between`."""
+    """Teachers in schools, loadings equal at both levels; `between` is a residual variance."""
     rng = np.random.default_rng(3)
     school = np.repeat(np.arange(J), n)
     f = 0.7 * rng.normal(size=J)[school] + rng.normal(size=J * n)
     items = {
-        name: l * f + rng.normal(size=J * n) + np.sqrt(between) * rng.normal(size=J)[school]
-        for name, l in zip("abcd", (1, 0.8, 1.2, 0.9), strict=True)
+        name: load * f + rng.normal(size=J * n) + np.sqrt(between) * rng.normal(size=J)[school]
+        for name, load in zip("abcd", (1, 0.8, 1.2, 0.9), strict=True)
     }
     return pd.DataFrame({**items, "school": school, "half": np.where(school % 2, "x", "y")})
 
@@ -190,7 +192,7 @@ class TestAcrossLevels:
 
     def test_equal_loadings_are_equal(self) -> None:
         table = self.across(nested(0.3)).fits["metric"].parameters
-        loads = table[table["op"] == "=~"].pivot(index="rhs", columns="level", values="est")
+        loads = table[table["op"] == "=~"].pivot_table(index="rhs", columns="level", values="est")
         np.testing.assert_allclose(loads[1], loads[2], rtol=1e-12)
 
     def test_own_labels_and_residual_covariances_are_kept(self) -> None:
@@ -249,8 +251,8 @@ class TestRefused:
             (MODEL, {"group": "town", "rungs": ["metric", "scalar"]}, "begins with 'configural'"),
             (MODEL, {"group": "town", "rungs": ["configural"]}, "one rung more"),
             (MODEL, {"group": "town", "free": ["f=~z"]}, "no parameter 'f=~z'"),
-            ("group: north\n f=~a+b+c\ngroup: south\n f=~a+b+c", {"group": "town"}, "blocks of gr"),
-            ("level: 1\n f=~a+b+c\nlevel: 2\n f=~a+b+c", {"levels": True, "cluster": "town"}, "itself"),
+            (GROUPS, {"group": "town"}, "blocks of gr"),
+            (LEVELS, {"levels": True, "cluster": "town"}, "itself"),
             (MODEL + "; f ~ e", {"levels": True, "cluster": "town"}, "measurement model"),
             (MODEL, {"levels": True, "cluster": "town", "free": ["f=~z"]}, "no parameter"),
         ],

@@ -71,8 +71,8 @@ def test_total_by_hand() -> None:
 
 
 def test_recovers_the_population() -> None:
-    l = np.array(LOADINGS)
-    expected = l.sum() ** 2 / (l.sum() ** 2 + 5)
+    load = np.array(LOADINGS)
+    expected = load.sum() ** 2 / (load.sum() ** 2 + 5)
     found = tl.omega(survey(20_000))
     assert found == pytest.approx(expected, abs=0.004)
     assert found.low < expected < found.high
@@ -207,7 +207,7 @@ class TestHierarchical:
         np.testing.assert_allclose(simple, 1 - found.uniqueness, atol=0.05)
 
     def test_bootstrap_of_rows_and_clusters(self) -> None:
-        options: dict[str, Any] = {"kind": "hierarchical", "interval": "percentile", "n": 40}
+        options: dict[str, Any] = {"kind": "hierarchical", "interval": "percentile", "n": 25}
         one = tl.omega(facets(), **options)
         assert one.low < one < one.high
         data = facets().assign(school=np.arange(500) % 25)
@@ -231,8 +231,8 @@ class TestMultilevel:
             assert found[name] == pytest.approx(expected, rel=1e-7)
 
     def test_recovers_the_population(self) -> None:
-        l = np.array(LOADINGS[:3])
-        common, w, b = l.sum() ** 2, 3.0, 3 * 0.16
+        load = np.array(LOADINGS[:3])
+        common, w, b = load.sum() ** 2, 3.0, 3 * 0.16
         found = tl.omega(nested(1500), kind="multilevel", cluster="school")
         size = harmonic_size(found.fits["shared"])
         mean = 0.64 * common + b + (common + w) / size
