@@ -128,6 +128,11 @@ def test_shift_stretch_and_order_change_nothing(kind: Any, shift: float, stretch
     )
 
 
+def test_few_clusters_are_remarked() -> None:
+    assert "12 clusters are few" in str(tl.alpha(survey(), cluster="school"))
+    assert "few" not in str(tl.alpha(survey(schools=30), cluster="school"))
+
+
 @pytest.mark.parametrize("kind", CLUSTERED)
 def test_names_of_clusters_change_nothing(kind: Any) -> None:
     data = survey()

@@ -216,6 +216,11 @@ class TestSummary:
         for words in ("Chen (2007)", "(-0.010)", "d~1", "f=~b (partial", "metric holds"):
             assert words in said
 
+    def test_a_ladder_on_sand_is_remarked(self) -> None:
+        poor = survey().assign(b=survey()["b"] + survey()["e"], c=survey()["c"] + survey()["e"])
+        assert "fits poorly" in str(across(poor, MODEL).summary())
+        assert "fits poorly" not in str(across(survey()).summary())
+
     def test_html_and_repr(self) -> None:
         found = across(survey())
         assert "<table" in found._repr_html_()
@@ -270,3 +275,22 @@ class TestRefused:
     def test_faults_of_the_model_show_their_place(self) -> None:
         with pytest.raises(tl.FormulaError):
             across(survey(), "f =~ a + b +")
+
+
+@pytest.mark.slow
+def test_clusters_that_are_ignored_speak_against_intercepts() -> None:
+    """Items differ between schools, not between halves: rejections of "scalar" at 5 per cent."""
+    robust, naive = 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        school = np.repeat(np.arange(40), 10)
+        f = 0.6 * rng.normal(size=40)[school] + rng.normal(size=400)
+        x = f[:, None] + 0.4 * rng.normal(size=(40, 4))[school] + rng.normal(size=(400, 4))
+        data = pd.DataFrame(x, columns=list("abcd")).assign(school=school, half=school % 2)
+        one = tl.invariance(MODEL, data, group="half", cluster="school").table
+        two = tl.invariance(MODEL, data, group="half").table
+        robust += one["delta_pvalue"]["scalar"] < 0.05
+        naive += two["delta_pvalue"]["scalar"] < 0.05
+    # 3 of 60 expected, and up to 9 by chance and for the few clusters
+    assert robust <= 9
+    assert naive > robust

@@ -276,6 +276,11 @@ def test_summary_says_which_omega_it_is() -> None:
     assert "Schmid" in str(tl.omega(facets(), kind="hierarchical").summary())
 
 
+def test_a_poor_model_is_called_poor() -> None:
+    assert "That is poor" in str(tl.omega(facets()).summary())
+    assert "poor" not in str(tl.omega(survey()).summary())
+
+
 def test_negative_loadings_are_named() -> None:
     found = tl.omega(survey().assign(b=-survey()["b"]))
     assert any("Negative loadings: b" in note for note in found.notes)

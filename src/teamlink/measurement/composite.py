@@ -39,6 +39,19 @@ _ROWS = {
 }
 
 
+_PARTS = {"total": "common factors, in the sum of the items of {}",
+          "general": "general factor, in the sum of the items of {}",
+          "group": "{} itself, in the sum of its items"}  # fmt: skip
+
+
+def _row_of(name: str, said: dict[str, str]) -> str:
+    """What a row is a share of."""
+    if name in said:
+        return said[name]
+    factor, _, part = name.partition(" ")
+    return _PARTS[part].format(factor)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Omega(Index):
     """Omega, made by `teamlink.omega`; as a number it is the first row of its table.
@@ -92,7 +105,7 @@ class Omega(Index):
         labels = len(header)
         rows = tuple(
             (
-                str(name), *(() if said is None else (said.get(str(name), ""),)),
+                str(name), *(() if said is None else (_row_of(str(name), said),)),
                 *(number(v) for v in row),
             )
             for name, row in zip(self.table.index, self.table.to_numpy(), strict=True)

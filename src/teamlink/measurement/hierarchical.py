@@ -79,10 +79,7 @@ def _loadings(found: SchmidLeiman, names: Sequence[str]) -> pd.DataFrame:
 def _notes(
     found: SchmidLeiman, good: bool, names: Sequence[str], failed: int, n: int
 ) -> tuple[str, ...]:
-    notes = [
-        "Group factors belong to the items that load highest on them; F1 total, general and group "
-        "are shares of the variance of the sum of these items."
-    ]
+    notes = ["An item belongs to the group factor on which it loads highest."]
     if not good:
         notes.append("NOT CONVERGED: the extraction did not end at a minimum.")
     if found.uniqueness.min() < 0.01:

@@ -32,6 +32,10 @@ from teamlink.typing import Table
 __all__ = ["omega"]
 
 
+_POOR = 0.9
+"""CFI below which nobody calls a model good."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """What was asked about intervals."""
@@ -322,7 +326,9 @@ def _notes(fits: dict[str, StructuralFit]) -> tuple[str, ...]:
             cfi = m["cfi_robust"] if np.isfinite(m.get("cfi_robust", np.nan)) else m["cfi"]
             found.append(
                 f"Fit ({name}): chi-square {m['chisq']:.2f} on {m['df']:g} degrees of freedom, "
-                f"CFI {cfi:.3f}, SRMR {srmr}. Omega holds as far as the model does."
+                f"CFI {cfi:.3f}, SRMR {srmr}. "
+                + ("That is poor, and omega holds" if cfi < _POOR else "Omega holds")
+                + " as far as the model does."
             )
         else:
             found.append(f"The model ({name}) has no degrees of freedom, so nothing tests it.")
