@@ -30,10 +30,12 @@ _HOME = {
     "compare": "inference.compare",
     "compound_symmetry": "mixed.residual",
     "cumulative_membership": "mixed.membership",
-    "datasets": "data",
+    "datasets": "data.datasets",
     "design_effect": "mixed.design_effect",
     "diagnose": "mixed.diagnostics",
+    "did": "trials.difference",
     "effects": "mixed.marginal",
+    "event_study": "trials.event",
     "glmm": "mixed.generalized.fit",
     "group_residuals": "mixed.group_residuals",
     "growth_curve": "growth.curve",
@@ -44,13 +46,17 @@ _HOME = {
     "johnson_neyman": "mixed.regions",
     "lmm": "mixed.linear",
     "load": "data.load",
+    "mediate": "mediation.analysis",
     "membership": "mixed.membership",
+    "networks": "networks",
     "omega": "measurement",
+    "path_diagram": "report.path_diagram",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
     "reliability": "mixed.reliability",
     "replicate": "registry.replicate",
+    "returns_to_experience": "value_added.experience",
     "robust": "mixed.sandwich",
     "rwg": "measurement",
     "sem": "structural.estimation",
@@ -65,10 +71,13 @@ _HOME = {
     "toeplitz": "mixed.residual",
     "unstructured": "mixed.residual",
     "validate": "data.schema",
+    "vam": "value_added.estimation",
     "variance_by": "mixed.residual",
     "variance_explained": "mixed.explained",
     "variance_tests": "mixed.group_residuals",
 }
+
+_NAMESPACES = {"datasets", "networks"}
 
 __all__ = sorted(_HOME)
 
@@ -76,11 +85,9 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'teamlink' has no attribute {name!r}")
-    home = f"teamlink.{_HOME[name]}"
-    if name == "datasets":
-        value: Any = importlib.import_module(f"{home}.datasets")
-    else:
-        value = getattr(importlib.import_module(home), name)
+    value: Any = importlib.import_module(f"teamlink.{_HOME[name]}")
+    if name not in _NAMESPACES:
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

@@ -99,7 +99,7 @@ def studies() -> None:
             print_line(f"  {study.citation}")
             print_line(f"  {study.sizes}; {study.basis}")
             for model in study.pipeline.models:
-                print_line(f"  {model.formula}")
+                print_line(f"  {model.text}")
             for claim in study.claims:
                 print_line(f"  {claim.id}  {claim.direction}: {claim.text}")
             print_line("")

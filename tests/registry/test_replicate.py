@@ -133,8 +133,7 @@ def test_failed_replicates_are_counted_and_held_against_the_study(
 
     def sometimes(*arguments: object) -> object:
         calls.append(1)
-        # the first call is that of the true value
-        if len(calls) > 1 and len(calls) % 5 == 0:
+        if len(calls) % 5 == 4:
             raise FitError("no luck")
         return sound(*arguments)  # type: ignore[arg-type]
 
@@ -153,7 +152,7 @@ def test_all_replicates_failing_is_reported_not_raised(monkeypatch: pytest.Monke
     def never(*_: object) -> np.ndarray:
         raise FitError("no luck")
 
-    monkeypatch.setattr(module, "_slope_per_effect", lambda _: np.ones(2))
+    monkeypatch.setattr(module, "true_slopes", lambda *_: np.ones((3, 2)))
     monkeypatch.setattr(module, "analyse", never)
     again = replicate("goddard-2007", replicates=4)
     assert again.claims["failed"].tolist() == [4, 4]

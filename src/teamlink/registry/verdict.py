@@ -13,7 +13,12 @@ The verdict compares with the published direction: the same is *reproduced*; for
 none is *not detected* and the opposite is *contradicted*; for a published null, an effect of either
 sign is *contradicted*; unclear is *inconclusive*. *Reproduced* also requires that the 95 %
 intervals cover the true value about as often as they say (the number of misses lies between the
-0.05 % and the 99.95 % point of the binomial); else the verdict is *miscalibrated*.
+0.05 % and the 99.95 % point of the binomial); else the verdict is *miscalibrated*. Where a source
+gives the size of the effect, *reproduced* requires further that more than half of the replicates'
+intervals hold that size; else the verdict is *another size*.
+
+A null claim's controls plant an effect. They must be contradicted, and detected in the stated share
+of the replicates (*power*), down to the 0.05 % point of the binomial.
 """
 
 from __future__ import annotations
@@ -26,11 +31,20 @@ from scipy import stats
 
 from teamlink.typing import Array, Direction
 
-__all__ = ["RULE", "Evidence", "Recovered", "Verdict", "nominal_band", "verdict", "weigh"]
+__all__ = [
+    "RULE",
+    "Evidence",
+    "Recovered",
+    "Verdict",
+    "least_detected",
+    "nominal_band",
+    "verdict",
+    "weigh",
+]
 
 Recovered: TypeAlias = Literal["positive", "negative", "null", "unclear"]
 Verdict: TypeAlias = Literal[
-    "reproduced", "contradicted", "not detected", "inconclusive", "miscalibrated"
+    "reproduced", "contradicted", "not detected", "inconclusive", "miscalibrated", "another size"
 ]
 
 LEVEL = 0.05
@@ -43,7 +57,8 @@ RULE = (
     "significant replicates than a true zero would give (99.95 % point of the binomial) is no "
     "effect; anything between is inconclusive. Reproduced: the recovered direction is the "
     "published one, and the 95 % intervals cover the true value as often as they should (99.9 % "
-    "band of the binomial). Failed replicates count as not recovered."
+    "band of the binomial) and, where a source gives a size, more than half of them hold it. "
+    "Failed replicates count as not recovered."
 )
 """The rule in a few sentences, as reports print it."""
 
@@ -59,6 +74,7 @@ class Evidence:
     positive, negative : replicates with a significant effect of that sign
     covered : replicates whose 95 % interval holds the true value
     recovered : the direction by the rule of this module
+    compatible : replicates whose 95 % interval holds the published size; -1 where there is none
     """
 
     replicates: int
@@ -70,6 +86,7 @@ class Evidence:
     negative: int
     covered: int
     recovered: Recovered
+    compatible: int = -1
 
     @property
     def done(self) -> int:
@@ -108,8 +125,25 @@ def nominal_band(replicates: int) -> tuple[int, int]:
     return int(low), int(stats.binom.ppf(1 - TAIL, replicates, LEVEL))
 
 
+def least_detected(replicates: int, power: float) -> int:
+    """How many of `replicates` at least find an effect that is found with this power: 99.95 %.
+
+    Examples
+    --------
+    >>> least_detected(200, 0.8)
+    141
+    """
+    return int(stats.binom.ppf(TAIL, replicates, power)) if replicates else 0
+
+
 def weigh(
-    estimate: Array, p_value: Array, low: Array, high: Array, true_value: Array, replicates: int
+    estimate: Array,
+    p_value: Array,
+    low: Array,
+    high: Array,
+    true_value: Array,
+    replicates: int,
+    magnitude: float | None = None,
 ) -> Evidence:
     """Gather what replicates say about one coefficient.
 
@@ -123,6 +157,8 @@ def weigh(
         (r,), what the intervals should hold.
     replicates : int
         R >= r, how many were asked for.
+    magnitude : float, optional
+        The published size.
 
     Returns
     -------
@@ -157,7 +193,10 @@ def weigh(
     else:
         recovered = "unclear"
     counts = positive, negative, covered
-    return Evidence(replicates, replicates - done, mean, *ends, *counts, recovered)
+    compatible = -1
+    if magnitude is not None:
+        compatible = int(((low <= magnitude) & (magnitude <= high)).sum())
+    return Evidence(replicates, replicates - done, mean, *ends, *counts, recovered, compatible)
 
 
 def verdict(published: Direction, evidence: Evidence) -> Verdict:
@@ -171,10 +210,14 @@ def verdict(published: Direction, evidence: Evidence) -> Verdict:
     Returns
     -------
     str
-        "reproduced", "contradicted", "not detected", "inconclusive" or "miscalibrated".
+        "reproduced", "contradicted", "not detected", "inconclusive", "miscalibrated" or
+        "another size".
     """
     if evidence.recovered == "unclear":
         return "inconclusive"
     if evidence.recovered == published:
-        return "reproduced" if evidence.calibrated else "miscalibrated"
+        if not evidence.calibrated:
+            return "miscalibrated"
+        other_size = 0 <= evidence.compatible <= evidence.replicates / 2
+        return "another size" if other_size else "reproduced"
     return "not detected" if evidence.recovered == "null" else "contradicted"
