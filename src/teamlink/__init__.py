@@ -52,6 +52,7 @@ _HOME = {
     "membership": "mixed.membership",
     "meta": "synthesis.meta",
     "networks": "networks",
+    "omega": "measurement",
     "path_diagram": "report.path_diagram",
     "profile": "inference.profile",
     "r2": "mixed.explained",
