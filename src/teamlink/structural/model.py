@@ -278,10 +278,12 @@ class StructuralModel:
         """See `teamlink.fitting.model.Comparable`."""
         if not isinstance(other, StructuralModel):
             return "one of them is no model of structural equations"
+        if self.structure.table.meanstructure != other.structure.table.meanstructure:
+            return "one of them models means and the other does not; see meanstructure="
         return self.observations.why_different(other.observations)
 
     def why_not_nested_in(self, other: Model) -> str | None:
-        """See `teamlink.fitting.model.Comparable`; nesting of free parameters is not checked."""
+        """See `teamlink.fitting.model.Comparable`; `difference` looks at the moments implied."""
         if not isinstance(other, StructuralModel):
             return "one of them is no model of structural equations"
         mine = {row.plain for row in self.structure.table.rows if row.exogenous}
