@@ -26,6 +26,7 @@ from teamlink.structural import resample
 from teamlink.structural.constraints import Coordinates, ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
 from teamlink.structural.discrepancy import Likelihood
+from teamlink.structural.drawing import simulated
 from teamlink.structural.implied import (
     Moments,
     State,
@@ -187,7 +188,7 @@ class StructuralModel:
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
     ) -> Array:
         """See `teamlink.fitting.model.Simulates`."""
-        return resample.simulated(self, theta, n, rng, groups)
+        return simulated(self, theta, n, rng, groups)
 
     def with_responses(self, Y: Array) -> StructuralModel:
         """See `teamlink.fitting.model.Refittable`."""
