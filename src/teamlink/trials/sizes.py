@@ -2,7 +2,7 @@ r"""Effect sizes: standardised differences of students, in cluster trials too, a
 
 With S the students' standard deviation within arms, pooled, N students, A the sum over arms of
 ``sum n_i^2 / N_arm`` over clusters, and rho the intraclass correlation, ``S^2 / gamma^2`` is
-unbiased for the students' total variance, ``gamma^2 = 1 - (A - 2) rho / (N - 2)`` (Hedges 2007; with
+unbiased for the total variance, ``gamma^2 = 1 - (A - 2) rho / (N - 2)`` (Hedges 2007; with
 clusters of n students A = 2n). Its degrees of freedom are, with n = A / 2,
 
     h = ((N - 2) - 2 (n - 1) rho)^2
