@@ -55,8 +55,8 @@ class TestIdentities:
         change = means(data, 3, 3) - means(data, 3, 2)
         other = means(data, np.nan, 3) - means(data, np.nan, 2)
         assert found["estimate"] == pytest.approx(change - other, abs=1e-12)
-        # CR2 of two means of changes is Welch's statistic; its degrees of freedom are those of equal
-        # variances in both groups, as the working model has them.
+        # CR2 of two means of changes is Welch's statistic; its degrees of freedom are those of the
+        # working model, which has equal variances in both groups.
         gain = data.loc[data["year"] == 3].set_index("school")["score"]
         gain = gain - data.loc[data["year"] == 2].set_index("school")["score"]
         joined = data.groupby("school")["first"].first().notna()
