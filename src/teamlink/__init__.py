@@ -58,6 +58,7 @@ _HOME = {
     "path_diagram": "report.path_diagram",
     "match": "trials.matching",
     "minimum_detectable_effect": "trials.detectable",
+    "power": "registry.power",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
