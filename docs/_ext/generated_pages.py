@@ -102,7 +102,7 @@ def study_page(study: Study) -> str:
         *steps(study),
         "",
         "```text",
-        *(wrapped(model.formula) for model in study.pipeline.models),
+        *(wrapped(model.text) for model in study.pipeline.models),
         "```",
         "",
     ]
@@ -119,15 +119,7 @@ def study_page(study: Study) -> str:
 
 def steps(study: Study) -> list[str]:
     """What the analyst does before fitting, as a list."""
-    found = [
-        f"- `{scale.name}`: mean of {ticked(scale.items)} over the teachers of a school"
-        + (", divided by its standard deviation over schools" if scale.standardize else "")
-        for scale in study.pipeline.scales
-    ]
-    found += [
-        f"- `{context.name}`: school mean of `{context.column}`"
-        for context in study.pipeline.context
-    ]
+    found = [f"- {step.text}" for step in study.pipeline.steps]
     return [*found, "", "Then the models:"] if found else ["The models:"]
 
 
@@ -170,11 +162,6 @@ def wrapped(formula: str) -> str:
         glued, 88, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )
     return "\n".join(lines).replace("\0", " ")
-
-
-def ticked(names: Iterable[str]) -> str:
-    """Names as code, with commas between them."""
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def notebook_pages() -> dict[str, str]:

@@ -22,6 +22,7 @@ _HOME = {
     "aggregate": "data.aggregate",
     "alpha": "measurement",
     "ar1": "mixed.residual",
+    "average_deviation": "measurement",
     "baseline": "trials.equivalence",
     "bootstrap": "inference.bootstrap",
     "car1": "mixed.residual",
@@ -31,11 +32,13 @@ _HOME = {
     "compare": "inference.compare",
     "compound_symmetry": "mixed.residual",
     "cumulative_membership": "mixed.membership",
-    "datasets": "data",
+    "datasets": "data.datasets",
     "design_effect": "mixed.design_effect",
     "diagnose": "mixed.diagnostics",
     "did": "trials.difference",
+    "effect_sizes": "synthesis.effect_sizes",
     "effects": "mixed.marginal",
+    "effects_table": "report.estimates",
     "event_study": "trials.event",
     "glmm": "mixed.generalized.fit",
     "group_residuals": "mixed.group_residuals",
@@ -43,11 +46,17 @@ _HOME = {
     "icc": "mixed.reliability",
     "icc1": "measurement",
     "icc2": "measurement",
+    "invariance": "measurement",
     "johnson_neyman": "mixed.regions",
     "lmm": "mixed.linear",
     "load": "data.load",
-    "match": "trials.matching",
+    "mediate": "mediation.analysis",
     "membership": "mixed.membership",
+    "meta": "synthesis.meta",
+    "networks": "networks",
+    "omega": "measurement",
+    "path_diagram": "report.path_diagram",
+    "match": "trials.matching",
     "minimum_detectable_effect": "trials.detectable",
     "profile": "inference.profile",
     "r2": "mixed.explained",
@@ -65,6 +74,7 @@ _HOME = {
     "standardized_effects": "mixed.standardized",
     "studies": "registry.catalogue",
     "survey_scale": "measurement",
+    "table": "report.tables",
     "test": "mixed.hypotheses",
     "toeplitz": "mixed.residual",
     "unstructured": "mixed.residual",
@@ -75,17 +85,17 @@ _HOME = {
     "variance_tests": "mixed.group_residuals",
 }
 
+_NAMESPACES = {"datasets", "networks"}
+
 __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'teamlink' has no attribute {name!r}")
-    home = f"teamlink.{_HOME[name]}"
-    if name == "datasets":
-        value: Any = importlib.import_module(f"{home}.datasets")
-    else:
-        value = getattr(importlib.import_module(home), name)
+    value: Any = importlib.import_module(f"teamlink.{_HOME[name]}")
+    if name not in _NAMESPACES:
+        value = getattr(value, name)
     globals()[name] = value
     return value
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "BoundaryFit",
+    "ConflatedSlopes",
     "DataError",
     "DesignError",
     "DroppedRows",
@@ -22,6 +23,7 @@ __all__ = [
     "FewReplicates",
     "FitError",
     "FormulaError",
+    "ImproperSolution",
     "MissingExtra",
     "NegativeWeights",
     "NotConverged",
@@ -31,6 +33,7 @@ __all__ = [
     "StudyError",
     "TeamlinkError",
     "TeamlinkWarning",
+    "UnreliableMeans",
     "check_option",
     "nearest",
 ]
@@ -211,6 +214,18 @@ class Separation(TeamlinkWarning):
 
 class BoundaryFit(TeamlinkWarning):
     """A quantity was asked for that does not exist at a boundary optimum."""
+
+
+class ConflatedSlopes(TeamlinkWarning):
+    """One slope stands for effects within and between clusters, which may differ."""
+
+
+class UnreliableMeans(TeamlinkWarning):
+    """Clusters differ too little, or have too few members, for effects of their means."""
+
+
+class ImproperSolution(TeamlinkWarning):
+    """An estimate that no population can have: a negative variance, a correlation beyond one."""
 
 
 @dataclass(slots=True)

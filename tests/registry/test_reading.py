@@ -4,7 +4,7 @@ import pytest
 
 from teamlink.errors import StudyError
 from teamlink.registry.reading import FORMULA_FUNCTIONS, parse_study, read_study
-from teamlink.simulation.design import SchoolSurvey
+from teamlink.simulation.worlds.school_survey import SchoolSurvey
 
 
 def faults_of(text: str) -> str:
@@ -59,10 +59,14 @@ def test_every_value_and_claim_has_a_described_source_and_a_reason(goddard: str,
         ("value = 47\n", "value = inf\n", "'value' is inf, not a finite number"),
         ("value = 0.7\n", "value = nan\n", "'value' is nan, not a finite number"),
         ("value = 0.85\n", "value = 1.85\n", "'survey.loading' is 1.85, outside 0 .. 1"),
-        ('"collaboration5"]', '"collaboration6"]', "no teacher column 'collaboration6'"),
-        ('column = "frl"', 'column = "flr"', "no student column 'flr' (did you mean 'frl'?)"),
+        ('"collaboration5"]', '"collaboration6"]', "no column 'collaboration6' in teachers"),
+        ('column = "frl"', 'column = "flr"', "no column 'flr' in students (did you mean 'frl'?)"),
         ('name = "school_frl"', 'name = "frl"', "'frl' is the name of another column"),
-        ("+ minority + female + sch", "+ minorty + sch", "no column 'minorty' (did you mean"),
+        (
+            "+ minority + female + sch",
+            "+ minorty + sch",
+            "no column 'minorty' in students (did you mean",
+        ),
         ('term = "collaboration"', 'term = "colaboration"', "no term 'colaboration'"),
         ('effect = "math.c', 'effect = "math.k', "unknown population value 'math.kollaboration'"),
         ('outcome = "math"\nterm', 'outcome = "maths"\nterm', "no model for outcome 'maths'"),
@@ -95,7 +99,7 @@ def test_a_formula_is_no_code(goddard: str, formula: str) -> None:
 def test_allowed_functions_are_read(goddard: str) -> None:
     assert {"within", "between", "log"} <= FORMULA_FUNCTIONS
     text = goddard.replace("school_prior + school_frl + (1", "within(prior, school) + (1")
-    assert "within(prior, school)" in parse_study(text).pipeline.models[0].formula
+    assert "within(prior, school)" in parse_study(text).pipeline.models[0].text
 
 
 def test_all_faults_come_at_once(goddard: str) -> None:
@@ -115,8 +119,8 @@ def test_real_data_take_no_generator_values(hsb: str) -> None:
 
 
 def test_what_a_kind_of_study_does_not_have_is_refused(goddard: str, hsb: str) -> None:
-    context = '[[pipeline.context]]\nname = "m"\ncolumn = "ses"\n'
-    assert "'context' is for simulated files" in faults_of(f"{hsb}\n{context}")
+    context = '[[pipeline.steps]]\nstep = "mean"\nname = "m"\ncolumn = "ses"\n'
+    assert "only the step 'levels' is for them" in faults_of(f"{hsb}\n{context}")
     model = '[[pipeline.models]]\noutcome = "ses"\nformula = "ses ~ 1 + (1 | school)"\n'
     assert "2 models; real data take exactly one" in faults_of(f"{hsb}\n{model}")
     reference = "[[references]]" + hsb.split("[[references]]")[1]

@@ -1,7 +1,7 @@
 import pytest
 
 from teamlink.errors import DesignError
-from teamlink.simulation.design import SchoolSurvey
+from teamlink.simulation.worlds.school_survey import SchoolSurvey
 
 
 def test_every_fault_of_a_design_is_listed() -> None:

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from teamlink.errors import DesignError
 from teamlink.measurement import survey_scale
 from teamlink.registry.catalogue import find
-from teamlink.simulation.generate import draw, generate, spread
+from teamlink.simulation.school_draw import draw
+from teamlink.simulation.sizes import spread
+from teamlink.simulation.world import generate
 
 STUDY = find("goddard-2007")
 DESIGN, POPULATION = STUDY.design, STUDY.parameters

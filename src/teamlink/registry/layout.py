@@ -14,14 +14,10 @@ from teamlink.typing import Direction
 __all__ = [
     "CITATION",
     "CLAIM",
-    "CONTEXT",
-    "LEVELS",
-    "MODEL",
     "PIPELINE",
     "REAL",
+    "RECONCILIATION",
     "REFERENCE",
-    "SCALE",
-    "SURVEY",
     "TOP",
     "VALUE",
     "Key",
@@ -29,8 +25,6 @@ __all__ = [
     "rows",
     "words",
 ]
-
-KINDS = ("school-survey", "real-data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,14 @@ TOP = {
     "pipeline": Key(dict),
     "claims": Key(list),
     "references": Key(list, required=False),
+    "practices": Key(list, required=False),
+    "goals": Key(list, required=False),
+    "supports": Key(list, required=False),
+    "controls": Key(required=False, allowed=("together", "each")),
+    "truth_times": Key(int, required=False),
+    "reconciliation": Key(dict, required=False),
 }
+RECONCILIATION = {"with": Key(), "text": Key(), "claims": Key(list)}
 CITATION = {
     "authors": Key(),
     "short": Key(),
@@ -67,15 +68,7 @@ CITATION = {
     "url": _OPTIONAL,
     "isbn": _OPTIONAL,
 }
-SURVEY = {
-    "kind": Key(allowed=KINDS),
-    "construct": Key(),
-    "backgrounds": Key(list),
-    "prior": Key(),
-    "outcomes": Key(list),
-    "context": Key(list),
-}
-REAL = {"kind": Key(allowed=KINDS), "dataset": Key()}
+REAL = {"kind": Key(), "dataset": Key()}
 VALUE = {
     "name": Key(),
     "value": Key(_NUMBER),
@@ -83,16 +76,7 @@ VALUE = {
     "source": Key(),
     "reason": Key(),
 }
-PIPELINE = {
-    "scales": Key(list, required=False),
-    "context": Key(list, required=False),
-    "levels": Key(list, required=False),
-    "models": Key(list),
-}
-SCALE = {"name": Key(), "items": Key(list), "by": Key(), "standardize": Key(bool)}
-CONTEXT = {"name": Key(), "column": Key()}
-LEVELS = {"column": Key(), "levels": Key(list)}
-MODEL = {"outcome": Key(), "formula": Key()}
+PIPELINE = {"steps": Key(list, required=False), "models": Key(list)}
 CLAIM = {
     "id": Key(),
     "text": Key(),
@@ -104,6 +88,12 @@ CLAIM = {
     "effect": _OPTIONAL,
     "planted": Key(_NUMBER, required=False),
     "unit": _OPTIONAL,
+    "model": _OPTIONAL,
+    "scale": Key(required=False, allowed=("difference", "ratio")),
+    "magnitude": Key(_NUMBER, required=False),
+    "controls": Key(list, required=False),
+    "truth": _OPTIONAL,
+    "power": Key(_NUMBER, required=False),
 }
 REFERENCE = {
     "program": Key(),

@@ -1,43 +1,43 @@
 """Run a study again: many times over, with its controls, through the analyst's pipeline.
 
-Three scenarios go through the same pipeline, replicate by replicate: the study with its own
-effects, and two controls, which have the effects that `Claim.control_effects` gives. Within a
-replicate they share schools, teachers, students and residuals, so they differ in the effects alone.
+Several scenarios go through the same pipeline, replicate by replicate: the study with its own
+effects, and the controls of its claims. Within a replicate they share schools, teachers, students
+and residuals, so they differ in the effects alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from teamlink.data import datasets
 from teamlink.errors import OptionError, StudyError
-from teamlink.fitting.fit import single_thread
 from teamlink.inference.refit import refit
 from teamlink.mixed.linear import lmm
 from teamlink.mixed.result import MixedFit
+from teamlink.registry.analyses.lmm import MixedAnalysis, coefficient, read_off
+from teamlink.registry.analysis import FIELDS
 from teamlink.registry.catalogue import find
-from teamlink.registry.pipeline import FIELDS, analyse, coded, coefficient, read_off
+from teamlink.registry.pipeline import analyse
 from teamlink.registry.replication import Replication
+from teamlink.registry.scenarios import WORLDS, Scenarios, scenarios
+from teamlink.registry.steps.levels import LevelsStep
+from teamlink.registry.stored import slopes_of
 from teamlink.registry.study import RealData, Study
-from teamlink.simulation.design import SchoolSurvey
-from teamlink.simulation.generate import Tables, generate
+from teamlink.registry.truth import draw_all
+from teamlink.simulation.checkpoint import Checkpoint, digest
 from teamlink.simulation.runs import EachAlone, Runs, run
+from teamlink.simulation.world import Tables, generate
 from teamlink.typing import Array
 
-__all__ = ["SCENARIOS", "replicate", "simulate_study"]
+__all__ = ["replicate", "simulate_study"]
 
-SCENARIOS = ("study", "control 1", "control 2")
-"""The study itself, and the two controls of each claim in the order of `control_effects`."""
-
-TRUTH_SEED = 20070401
-TRUTH_SCALE = 100
 BATCH = 25
-FALLBACK_EFFECT = 0.1
 
 
 def simulate_study(key: str | Study, seed: int | np.random.SeedSequence = 1) -> Tables:
@@ -53,7 +53,7 @@ def simulate_study(key: str | Study, seed: int | np.random.SeedSequence = 1) -> 
     Returns
     -------
     Tables
-        `students`, `teachers` and `schools`, pandas frames.
+        Pandas frames by name, such as `students`, `teachers` and `schools`.
 
     Raises
     ------
@@ -82,6 +82,7 @@ def replicate(
     replicates: int = 200,
     jobs: int = 1,
     progress: bool | None = None,
+    resume: str | Path | None = None,
 ) -> Replication:
     """Run a cited study many times over and compare with what it published.
 
@@ -97,6 +98,9 @@ def replicate(
         Processes; -1 for one a processor.
     progress : bool, optional
         Show a progress bar on standard error; None shows it on a terminal, for longer runs.
+    resume : str or Path, optional
+        A file that remembers finished replicates. A run that was killed goes on from it and gives
+        the same numbers as one that was not; more replicates may be asked for later.
 
     Returns
     -------
@@ -108,7 +112,7 @@ def replicate(
     StudyError
         No such study, its file holds faults, or its data are not as it says.
     OptionError
-        `replicates` or `jobs` is out of range.
+        `replicates` or `jobs` is out of range, or `resume` is the file of another run.
 
     Notes
     -----
@@ -129,12 +133,12 @@ def replicate(
     study = find(key)
     if replicates < 2:
         raise OptionError(f"replicates={replicates!r}: at least 2 are needed for an interval")
-    label = f"{study.key}"
+    memory = None if resume is None else Checkpoint(Path(resume), _run_name(study, seed))
     fit: MixedFit | None = None
     if isinstance(study.design, RealData):
         fit = _fit_real(study)
         values = [float(fit.params[_name(fit, c.term)]) for c in study.claims]
-        effects = _scenario_effects(study, values)
+        effects = _fitted_effects(study, values)
         slopes = effects
         draws: Runs[Array] = run(
             _FromFit(study, fit, effects - effects[0]),
@@ -143,14 +147,17 @@ def replicate(
             jobs,
             batch=BATCH,
             progress=progress,
-            label=label,
+            label=study.key,
+            checkpoint=memory,
         )
     else:
-        effects = _scenario_effects(study, [study.values[c.effect] for c in study.claims])
-        with single_thread().limit(limits=1):
-            slopes = effects * _slope_per_effect(study)
-        one = EachAlone(_FromDesign(study, effects))
-        draws = run(one, replicates, seed, jobs, progress=progress, label=label)
+        worlds = scenarios(study)
+        effects = worlds.effects
+        slopes = slopes_of(study, worlds)
+        one = EachAlone(_FromWorld(study, worlds))
+        draws = run(
+            one, replicates, seed, jobs, progress=progress, label=study.key, checkpoint=memory
+        )
     return Replication(
         study=study,
         seed=seed,
@@ -162,36 +169,31 @@ def replicate(
     )
 
 
-def _scenario_effects(study: Study, values: Sequence[float]) -> Array:
-    """Effects (scenarios, claims): those of the study and those of the controls."""
+def _run_name(study: Study, seed: int) -> str:
+    """What a file of finished replicates must belong to: all that determines their numbers."""
+    return digest(metadata.version("teamlink"), study, seed)
+
+
+def _fitted_effects(study: Study, values: Sequence[float]) -> Array:
+    """Effects (3, claims): those fitted to real data and those of the controls."""
     controls = [c.control_effects(v) for c, v in zip(study.claims, values, strict=True)]
     return np.vstack([values, np.array(controls).T])
 
 
-def _with_effects(study: Study, effects: Array) -> dict[str, float]:
-    """Population values with other effects (claims,) behind the claims."""
-    names = [c.effect for c in study.claims]
-    return study.parameters | dict(zip(names, effects.tolist(), strict=True))
-
-
 @dataclass(frozen=True, slots=True)
-class _FromDesign:
+class _FromWorld:
     """One replicate of a simulated study: files drawn under each scenario, then analysed."""
 
     study: Study
-    effects: Array
+    worlds: Scenarios
 
     def __call__(self, rng: np.random.Generator) -> Array:
-        design = self.study.design
-        assert isinstance(design, SchoolSurvey)
-        # the effects come last in the drawing, so one state of the generator gives one set of
-        # schools, teachers, students and residuals for all scenarios
-        state = rng.bit_generator.state
-        worlds = []
-        for row in self.effects:
-            rng.bit_generator.state = state
-            worlds.append(generate(design, _with_effects(self.study, row), rng))
-        return analyse(self.study.pipeline, self.study.claims, worlds)
+        study, worlds = self.study, self.worlds
+        assert not isinstance(study.design, RealData)
+        tables = draw_all(study, worlds, study.design, rng)
+        found = analyse(study.pipeline, study.claims, tables, study.design.keys, worlds.needed)
+        answers: Array = found[worlds.which, np.arange(len(study.claims))]
+        return answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +223,13 @@ def _name(fit: MixedFit, term: str) -> str:
 def _fit_real(study: Study) -> MixedFit:
     """Fit the study's model to its data, which must have the sizes that the study states."""
     assert isinstance(study.design, RealData)
-    data = coded(study.pipeline, datasets.load(study.design.dataset))
-    fit = lmm(study.pipeline.models[0].formula, data)
+    data = datasets.load(study.design.dataset)
+    for step in study.pipeline.steps:
+        assert isinstance(step, LevelsStep)
+        data = data.assign(**{step.column: step.coded(data)})
+    model = study.pipeline.models[0].analysis
+    assert isinstance(model, MixedAnalysis)
+    fit = lmm(model.formula, data)
     found = {"students": fit.nobs, "schools": next(iter(fit.ngroups.values()))}
     for name, count in found.items():
         stated = study.values.get(name, count)
@@ -231,28 +238,6 @@ def _fit_real(study: Study) -> MixedFit:
                 f"{study.key} states {stated:g} {name}, but {study.design.dataset!r} has {count}"
             )
     return fit
-
-
-def _slope_per_effect(study: Study) -> Array:
-    """What the pipeline's slope, per raw unit of its scale, makes of a latent effect of 1.
-
-    (claims,). The pipeline's answer in a world of `TRUTH_SCALE` times as many schools less its
-    answer in the same world without the effects, which takes most sampling noise away; divided by
-    the effects and by the scale's SD in that world.
-    """
-    assert isinstance(study.design, SchoolSurvey)
-    big = study.design.scaled(TRUTH_SCALE)
-    own = [study.values[c.effect] or c.planted or FALLBACK_EFFECT for c in study.claims]
-    effects = np.array(own)
-    worlds = [
-        generate(big, _with_effects(study, e), np.random.default_rng(TRUTH_SEED))
-        for e in (effects, 0 * effects)
-    ]
-    with_effects, without = analyse(study.pipeline, study.claims, worlds)
-    estimate, unit = FIELDS.index("estimate"), FIELDS.index("unit")
-    difference = with_effects[:, estimate] - without[:, estimate]
-    slopes: Array = difference / with_effects[:, unit] / effects
-    return slopes
 
 
 def _table_of_runs(study: Study, draws: Runs[Array], slopes: Array) -> pd.DataFrame:
@@ -265,12 +250,10 @@ def _table_of_runs(study: Study, draws: Runs[Array], slopes: Array) -> pd.DataFr
     table = pd.DataFrame(
         {
             "replicate": np.repeat(ids, S * C),
-            "scenario": np.tile(np.repeat(SCENARIOS, C), len(ids)),
+            "scenario": np.tile(np.repeat(WORLDS, C), len(ids)),
             "claim": np.tile([c.id for c in study.claims], len(ids) * S),
         }
     )
     table[list(FIELDS)] = numbers.reshape(-1, len(FIELDS))
-    half = stats.t.ppf(0.975, table["df"]) * table["std_error"]
-    table["conf_low"], table["conf_high"] = table["estimate"] - half, table["estimate"] + half
     table["true_value"] = (slopes * numbers[..., FIELDS.index("unit")]).reshape(-1)
     return table

@@ -10,9 +10,17 @@ import numpy as np
 import pandas as pd
 
 from teamlink.mixed.result import MixedFit
-from teamlink.registry.pipeline import coefficient
+from teamlink.registry.analyses.lmm import coefficient
 from teamlink.registry.study import Claim, Study
-from teamlink.registry.verdict import RULE, Evidence, Verdict, nominal_band, verdict, weigh
+from teamlink.registry.verdict import (
+    RULE,
+    Evidence,
+    Verdict,
+    least_detected,
+    nominal_band,
+    verdict,
+    weigh,
+)
 from teamlink.report.records import records
 from teamlink.report.replications import replication_text
 from teamlink.simulation.runs import Failure
@@ -63,17 +71,30 @@ class Replication:
             high=rows["conf_high"].to_numpy(),
             true_value=rows["true_value"].to_numpy(),
             replicates=self.replicates,
+            magnitude=self._magnitude(claim) if scenario == STUDY else None,
         )
+
+    def _magnitude(self, claim: str) -> float | None:
+        """The published size on the scale of the estimates."""
+        found = next(c for c in self.study.claims if c.id == claim)
+        if found.magnitude is None or found.scale == "difference":
+            return found.magnitude
+        return float(np.log(found.magnitude))
 
     @cached_property
     def claims(self) -> pd.DataFrame:
         """One row a claim.
 
-        study, claim, text, outcome, term, unit, published, source, recovered, estimate, conf_low,
-        conf_high, effect, true_value, coverage, share_recovered, replicates, failed, verdict,
-        holds. For simulated data the estimate is the mean over replicates and its interval that of
-        the mean; for real data they are those of the fit. `effect` is the population's (latent)
-        effect, `true_value` what the pipeline's coefficient estimates.
+        study, claim, text, outcome, term, unit, scale, published, source, magnitude, recovered,
+        estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, share_error,
+        power, exaggeration, wrong_sign, replicates, failed, verdict, holds. For simulated data the
+        estimate is the mean over replicates and its interval that of the mean; for real data they
+        are those of the fit. `effect` is the population's (latent) effect, `true_value` what the
+        pipeline's coefficient estimates. Where `scale` is "ratio", estimate, interval and true
+        value are ratios: exponentials of the mean logarithm. `share_error` is the Monte-Carlo
+        standard error of `share_recovered`; `power` the share of significant replicates,
+        `exaggeration` how many times too large these are on average, `wrong_sign` the share of
+        them with the wrong sign.
         """
         return pd.DataFrame(
             [self._claim_row(i, claim) for i, claim in enumerate(self.study.claims)]
@@ -88,6 +109,7 @@ class Replication:
             estimate, low, high = row["estimate"], row["conf_low"], row["conf_high"]
             recovered = _direction(estimate, row["p_value"])
             judged = _with_real(claim.direction, recovered, judged)
+        shown = np.exp if claim.scale == "ratio" else float
         return {
             "study": self.study.key,
             "claim": claim.id,
@@ -95,16 +117,22 @@ class Replication:
             "outcome": claim.outcome,
             "term": claim.term,
             "unit": claim.unit,
+            "scale": claim.scale,
             "published": claim.direction,
             "source": claim.source,
+            "magnitude": claim.magnitude,
             "recovered": recovered,
-            "estimate": estimate,
-            "conf_low": low,
-            "conf_high": high,
+            "estimate": float(shown(estimate)),
+            "conf_low": float(shown(low)),
+            "conf_high": float(shown(high)),
             "effect": float(self.effects[0, i]),
-            "true_value": self._true_value(claim.id, STUDY),
+            "true_value": float(shown(self._true_value(claim.id, STUDY))),
             "coverage": evidence.coverage,
             "share_recovered": evidence.share(claim.direction),
+            "share_error": evidence.monte_carlo_error(claim.direction),
+            "power": evidence.power,
+            "exaggeration": evidence.exaggeration,
+            "wrong_sign": evidence.wrong_sign,
             "replicates": evidence.replicates,
             "failed": evidence.failed,
             "verdict": judged,
@@ -135,7 +163,8 @@ class Replication:
         significant, least, most, replicates, failed, coverage, verdict, holds. A control with no
         effect must be "not detected", significant in `least` to `most` of the replicates; one
         with the sign turned must be "contradicted". The controls of a null claim plant an effect
-        of either sign, and both must be "contradicted".
+        of either sign; both must be "contradicted", and significant in at least `least` replicates,
+        as the stated power asks.
         """
         rows = [
             self._control_row(i, claim, k)
@@ -147,27 +176,29 @@ class Replication:
     def _control_row(self, i: int, claim: Claim, k: int) -> dict[str, Any]:
         evidence = self.evidence(claim.id, CONTROLS[k])
         effect = float(self.effects[k + 1, i])
-        least, most = nominal_band(evidence.done)
         judged = verdict(claim.direction, evidence)
         significant = evidence.positive + evidence.negative
-        expected: Verdict = "contradicted" if effect else "not detected"
-        holds = judged == expected and (bool(effect) or significant >= least)
-        name = "effect zero" if not effect else "sign flipped"
-        if claim.direction == "null":
-            name = "effect planted"
+        expected, name = _expected(claim, k, effect)
+        least, most = 0, evidence.done
+        if expected == "not detected":
+            least, most = nominal_band(evidence.done)
+        elif claim.direction == "null":
+            least = least_detected(evidence.done, claim.power)
+        holds = judged == expected and least <= significant
+        shown = np.exp if claim.scale == "ratio" else float
         return {
             "study": self.study.key,
             "claim": claim.id,
             "control": name,
             "effect": effect,
-            "true_value": self._true_value(claim.id, CONTROLS[k]),
+            "true_value": float(shown(self._true_value(claim.id, CONTROLS[k]))),
             "expected": expected,
-            "estimate": evidence.mean,
-            "conf_low": evidence.low,
-            "conf_high": evidence.high,
+            "estimate": float(shown(evidence.mean)),
+            "conf_low": float(shown(evidence.low)),
+            "conf_high": float(shown(evidence.high)),
             "significant": significant,
-            "least": 0 if effect else least,
-            "most": evidence.done if effect else most,
+            "least": least,
+            "most": most,
             "replicates": evidence.replicates,
             "failed": evidence.failed,
             "coverage": evidence.coverage,
@@ -216,6 +247,12 @@ class Replication:
             "short": study.citation.short,
             "basis": study.basis,
             "sizes": study.sizes,
+            "kind": study.kind,
+            "levels": study.levels,
+            "practices": list(study.practices),
+            "goals": list(study.goals),
+            "supports": list(study.supports),
+            "reconciliation": _plain_reconciliation(study),
             "estimand": study.estimand,
             "rule": RULE,
             "seed": self.seed,
@@ -223,7 +260,8 @@ class Replication:
             "failed": len(self.failures),
             "failures": [str(f) for f in self.failures],
             "ok": self.ok,
-            "models": {m.outcome: m.formula for m in study.pipeline.models},
+            "steps": [step.text for step in study.pipeline.steps],
+            "models": {m.name: m.text for m in study.pipeline.models},
             "claims": records(self.claims),
             "controls": records(self.controls),
             "references": records(self.references),
@@ -271,6 +309,21 @@ class Replication:
 
     def __str__(self) -> str:
         return self.summary()
+
+
+def _expected(claim: Claim, k: int, effect: float) -> tuple[Verdict, str]:
+    """What the control `k` of a claim must give, and what it is called."""
+    if claim.direction == "null":
+        return "contradicted", "effect planted"
+    without = k == 0 or effect == 0
+    return ("not detected", "effect zero") if without else ("contradicted", "sign flipped")
+
+
+def _plain_reconciliation(study: Study) -> dict[str, Any] | None:
+    found = study.reconciliation
+    if found is None:
+        return None
+    return {"other": found.other, "text": found.text, "claims": list(found.claims)}
 
 
 def _direction(estimate: float, p_value: float) -> str:

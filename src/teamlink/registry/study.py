@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from teamlink.simulation.design import SchoolSurvey
+from teamlink.registry.analysis import Analysis
+from teamlink.registry.prepared import Step
+from teamlink.simulation.world import World
 from teamlink.typing import Direction
 
 __all__ = [
     "Citation",
     "Claim",
-    "Context",
-    "Levels",
-    "ModelText",
+    "Model",
     "Pipeline",
     "PopulationValue",
     "Provenance",
     "RealData",
+    "Reconciliation",
     "Reference",
-    "Scale",
     "Study",
 ]
 
 Provenance: TypeAlias = Literal["published", "derived", "assumed"]
 """Where a population value comes from: print, arithmetic on print, or us."""
+
+NOT_UNITS = ("items", "points")
+"""Sizes of a survey's form, which are no units of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,8 @@ class Citation:
         where = f"https://doi.org/{self.doi}" if self.doi else self.url
         where = where or (f"ISBN {self.isbn}" if self.isbn else "")
         end = f" {where}" if where else ""
-        return f"{self.authors} ({self.year}). {self.title}. {self.published_in}.{end}"
+        stop = "" if self.title.endswith(("?", "!")) else "."
+        return f"{self.authors} ({self.year}). {self.title}{stop} {self.published_in}.{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,55 +72,36 @@ class PopulationValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """A school scale made of survey items: the mean over items and teachers of a school.
+class Model:
+    """One model of the analyst.
 
     Attributes
     ----------
-    name : column that the analysis uses
-    items : columns of the teacher file
-    by : the school's id
-    standardize : divide by the SD over schools, so that a coefficient is per SD of the scale
+    name : what claims call it; the outcome where nothing else is said
+    kind : kind of analysis, such as "lmm" or "sem"
+    analysis : the model itself
     """
 
     name: str
-    items: tuple[str, ...]
-    by: str
-    standardize: bool
+    kind: str
+    analysis: Analysis
 
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """The school mean of a student column, as a column of its own."""
-
-    name: str
-    column: str
-
-
-@dataclass(frozen=True, slots=True)
-class Levels:
-    """The levels of a categorical column, the reference category first."""
-
-    column: str
-    levels: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelText:
-    """The model of one outcome, as a formula."""
-
-    outcome: str
-    formula: str
+    @property
+    def text(self) -> str:
+        """The model as reports print it."""
+        return self.analysis.text
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the analyst does with the files: scales, context, coding of categories, models."""
+    """What the analyst does with the files: steps that prepare them, then models."""
 
-    models: tuple[ModelText, ...]
-    scales: tuple[Scale, ...] = ()
-    context: tuple[Context, ...] = ()
-    levels: tuple[Levels, ...] = ()
+    models: tuple[Model, ...]
+    steps: tuple[Step, ...] = ()
+
+    def model(self, name: str) -> Model | None:
+        """Give the model of a name; None where there is none."""
+        return next((m for m in self.models if m.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +119,15 @@ class Claim:
     effect : population value behind the claim, for simulated studies
     planted : size of the effect that the controls of a null claim plant
     unit : what the coefficient is per, in words
+    model : name of the model that answers it, where it is not the outcome
+    scale : "difference"; or "ratio" where the analysis answers with a logarithm and reports print
+        the ratio
+    magnitude : size seen in a source, None where none was; 95 % intervals are held to it
+    controls : population values under each of the two controls, where `effect` does not say it all
+    truth : where the true value comes from: "difference" (the pipeline's answer in a large world
+        less its answer there without the effect), "estimate" (its answer in a large world), or the
+        name of a population value or closed form of the world
+    power : share of replicates in which the controls of a null claim must be detected
     """
 
     id: str
@@ -146,6 +140,17 @@ class Claim:
     effect: str = ""
     planted: float = 0.0
     unit: str = ""
+    model: str = ""
+    scale: Literal["difference", "ratio"] = "difference"
+    magnitude: float | None = None
+    controls: tuple[Mapping[str, float], ...] = ()
+    truth: str = "difference"
+    power: float = 0.8
+
+    @property
+    def answered_by(self) -> str:
+        """Name of the model that answers it."""
+        return self.model or self.outcome
 
     def control_effects(self, value: float) -> tuple[float, float]:
         """Effects of the two controls, where the study's own effect is `value`.
@@ -163,6 +168,12 @@ class Claim:
             return self.planted, -self.planted
         against = -1.0 if self.direction == "positive" else 1.0
         return 0.0, against * abs(value)
+
+    def changes(self, values: Mapping[str, float]) -> tuple[Mapping[str, float], ...]:
+        """Population values that the two controls change, and to what."""
+        if self.controls:
+            return self.controls
+        return tuple({self.effect: e} for e in self.control_effects(values[self.effect]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +204,22 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How one population gives the findings of two studies that contradict each other.
+
+    Attributes
+    ----------
+    other : key of the other study, whose population this one shares
+    text : what makes the difference
+    claims : ids of the claims of both studies that contradict
+    """
+
+    other: str
+    text: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """A cited study: what it had, what it claimed, and how it is run again.
 
@@ -203,12 +230,18 @@ class Study:
     status : "ready" (run by default) or "draft"
     citation : where it stands in print
     sources : source name to what it is; every value and claim names one
-    design : `SchoolSurvey` for a simulated study, `RealData` for one with its data
+    design : the world of a simulated study, `RealData` for one with its data
     population : facts and assumptions, each with its provenance
     pipeline : what the analyst does
     claims : what the publication says
     estimand : what the true value of a claim's coefficient is, in words
     references : other programs' answers, for real data
+    kind : kind of world, such as "school-survey"; "real-data"
+    practices, goals, supports : what in schools the study speaks of, see `teamlink.registry.tags`
+    controls : "together" where the controls of all claims are run in the same two worlds; "each"
+        where every claim has its own
+    truth_times : how many times as large the world is whose answers give the true values
+    reconciliation : how it agrees with a study that it contradicts
     """
 
     key: str
@@ -216,12 +249,19 @@ class Study:
     status: str
     citation: Citation
     sources: Mapping[str, str]
-    design: SchoolSurvey | RealData
+    design: World | RealData
     population: tuple[PopulationValue, ...]
     pipeline: Pipeline
     claims: tuple[Claim, ...]
     estimand: str
     references: tuple[Reference, ...] = ()
+    kind: str = ""
+    practices: tuple[str, ...] = ()
+    goals: tuple[str, ...] = ()
+    supports: tuple[str, ...] = ()
+    controls: Literal["together", "each"] = "together"
+    truth_times: int = 100
+    reconciliation: Reconciliation | None = None
 
     @property
     def basis(self) -> str:
@@ -234,11 +274,24 @@ class Study:
         return {v.name: v.value for v in self.population}
 
     @property
-    def sizes(self) -> str:
-        """How many schools, teachers and students, in words."""
+    def levels(self) -> list[dict[str, Any]]:
+        """Units of the design, the fewest first: `name` and number `n` of each."""
         values = self.values
-        names = [n for n in ("schools", "teachers", "students") if n in values]
-        return ", ".join(f"{int(values[n]):,} {n}" for n in names)
+        known: tuple[str, ...] = ("schools", "teachers", "students")
+        if not isinstance(self.design, RealData):
+            known += tuple(n for n in self.design.sizes if n not in (*known, *NOT_UNITS))
+        said = {"units": f"{getattr(self.design, 'unit', 'unit')}s"}
+        found = [
+            {"name": said.get(n, n).replace("_", " "), "n": int(values[n])}
+            for n in known
+            if n in values
+        ]
+        return sorted(found, key=lambda level: level["n"])
+
+    @property
+    def sizes(self) -> str:
+        """How many schools, teachers, students and so on, in words."""
+        return ", ".join(f"{level['n']:,} {level['name']}" for level in self.levels)
 
     @property
     def parameters(self) -> dict[str, float]:

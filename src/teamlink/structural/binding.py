@@ -25,6 +25,7 @@ __all__ = [
     "incomplete_likelihood",
     "nested_deviance",
     "nested_likelihood",
+    "of_clusters",
 ]
 
 
@@ -125,7 +126,7 @@ def nested_likelihood(
         own = [between[k] for k in places.own_b]
         rows = seen.values[g][:, seen.columns(own)]
         where = f" in group {label!r}" if label else ""
-        z = _of_clusters(rows, codes, J, own, where, faults)
+        z = of_clusters(rows, codes, J, own, where, faults)
         _check_variation(Y, codes, J, names, where, faults)
         if J < 2:
             faults.add(f"{J} cluster{where}", "the data", "two levels need more")
@@ -253,7 +254,7 @@ def _check_observed(Y: Array, names: Sequence[str], label: str) -> None:
     faults.raise_if_any(DesignError)
 
 
-def _of_clusters(
+def of_clusters(
     rows: Array, codes: Codes, J: int, names: Sequence[str], where: str, faults: Faults
 ) -> Array:
     """The value (J, q) of each cluster."""

@@ -99,13 +99,15 @@ def observe(
     DroppedRows
     """
     keys = [name for name in (group, cluster) if name is not None]
-    frame = _frame_of(data, names, keys)
-    plain = [str(name) for name in frame.columns if name not in keys]
-    Y = _at_once(frame, names)
-    if Y is None:
+    Y = None if keys else _at_once(data, names)
+    if Y is None or not isinstance(data, pd.DataFrame):
+        frame = as_frame(data, [*_columns(data, names), *keys])
+        plain = [str(name) for name in frame.columns if name not in keys]
         if not all(_numeric(frame[name]) for name in plain) or not len(frame):
             validate(frame, numeric=plain, groups=keys)
         Y = np.column_stack([_values(frame, name) for name in names])
+    else:
+        frame, plain = data, list(names)
     if np.isinf(Y).any():
         validate(frame, numeric=plain, groups=keys)
     gone, dropped = _incomplete(frame, Y, names, keys, complete)
@@ -118,7 +120,7 @@ def observe(
             DroppedRows,
             stacklevel=4,
         )
-        frame, Y = frame.loc[~gone], Y[~gone]
+        frame, Y = frame.loc[~gone, keys], Y[~gone]
     labels, codes = _codes(frame, group)
     rows = tuple(np.flatnonzero(codes == g) for g in range(len(labels)))
     clusters, counts = _clusters(frame, cluster, rows)
@@ -126,15 +128,6 @@ def observe(
         tuple(names), labels, tuple(Y[r] for r in rows), rows, frame.index, clusters, counts,
         dropped,
     )  # fmt: skip
-
-
-def _frame_of(data: Table, names: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
-    """The columns that are needed; at once where they are plain ones of a pandas frame."""
-    if isinstance(data, pd.DataFrame) and data.columns.is_unique and not keys:
-        place = data.columns.get_indexer(pd.Index(names))
-        if (place >= 0).all():
-            return data.iloc[:, place]
-    return as_frame(data, [*_columns(data, names), *keys])
 
 
 def _columns(data: Table, names: Sequence[str]) -> list[str]:
@@ -148,12 +141,15 @@ def _columns(data: Table, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _at_once(frame: pd.DataFrame, names: Sequence[str]) -> Array | None:
-    """All variables (n, p), where every column holds plain numbers; None where one does not."""
-    if not len(frame) or list(frame.columns) != list(names):
+def _at_once(data: Table, names: Sequence[str]) -> Array | None:
+    """All variables (n, p), where they are plain columns of numbers in a pandas frame."""
+    if not isinstance(data, pd.DataFrame) or not len(data) or not data.columns.is_unique:
         return None
-    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
-        return frame.to_numpy(dtype=np.float64)
+    if not set(names) <= set(data.columns):
+        return None
+    columns = [data[name] for name in names]
+    if all(isinstance(own.dtype, np.dtype) and own.dtype.kind in "fiub" for own in columns):
+        return np.column_stack([own.to_numpy(dtype=np.float64) for own in columns])
     return None
 
 
@@ -175,6 +171,8 @@ def _incomplete(
 ) -> tuple[Mask, dict[str, int]]:
     """Which rows to leave out, and how many because of which variable first."""
     missing = np.isnan(Y)
+    if not keys and not missing.any():
+        return np.zeros(len(Y), dtype=np.bool_), {}
     columns = [(name, missing[:, i]) for i, name in enumerate(names)] if complete else []
     columns += [(key, np.asarray(frame[key].isna(), dtype=np.bool_)) for key in keys]
     if not complete:

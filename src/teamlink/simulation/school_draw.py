@@ -16,7 +16,7 @@ Model, for school :math:`j`, teacher :math:`t`, item :math:`i`, pupil :math:`p`,
     Y_{opj} &= \delta_o c_j + \beta_o' (a, x)_{pj} + \gamma_o' (\bar a, \bar x)_j
         + u_{oj} + \varepsilon_{opj}
 
-The latent climate :math:`c_j` stays in the `World`; the three files do not hold it. Whoever
+The latent climate :math:`c_j` stays in the `SchoolDraw`; the three files do not hold it. Whoever
 analyses them must aggregate the survey. Draws come in one fixed order that does not depend on the
 effects :math:`\delta, \beta, \gamma`, so that the same seed gives the same schools, teachers,
 students and residuals under any effect.
@@ -26,39 +26,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from teamlink.errors import DesignError
-from teamlink.simulation.design import SchoolSurvey
+from teamlink.simulation.sizes import spread
+from teamlink.simulation.survey import likert
+from teamlink.simulation.world import Tables
 from teamlink.typing import Array, Codes
 
-WIDEST = 3.0
-"""Largest coefficient of variation of the gamma weights; beyond, all but a few would be zero."""
+if TYPE_CHECKING:
+    from teamlink.simulation.worlds.school_survey import SchoolSurvey
 
-__all__ = ["Tables", "World", "draw", "generate", "spread"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tables:
-    """The three files of a school study.
-
-    Attributes
-    ----------
-    students : one row a student; school, student, backgrounds, prior achievement, outcomes
-    teachers : one row a teacher; school, teacher, integer answers to the items
-    schools : one row a school; school, n_teachers, n_students
-    """
-
-    students: pd.DataFrame
-    teachers: pd.DataFrame
-    schools: pd.DataFrame
+__all__ = ["SchoolDraw", "draw"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class World:
+class SchoolDraw:
     """Everything drawn, the latent climate included: for those who check, not who analyse.
 
     Attributes
@@ -96,47 +83,33 @@ class World:
             "n_teachers": np.bincount(self.teachers_of, minlength=J),
             "n_students": np.bincount(self.students_of, minlength=J),
         }
-        return Tables(pd.DataFrame(students), pd.DataFrame(teachers), pd.DataFrame(schools))
+        return Tables(
+            students=pd.DataFrame(students),
+            teachers=pd.DataFrame(teachers),
+            schools=pd.DataFrame(schools),
+        )
 
 
-def generate(
+def draw(
     design: SchoolSurvey, population: Mapping[str, float], rng: np.random.Generator
-) -> Tables:
-    """Draw the three files of a school study.
+) -> SchoolDraw:
+    """Draw a school study with its latent climate kept.
 
     Parameters
     ----------
     design : SchoolSurvey
-        Sizes and names.
     population : mapping
         A value for each of `design.parameters`.
     rng : numpy.random.Generator
-        Source of randomness.
 
     Returns
     -------
-    Tables
-        students (n rows), teachers (m rows), schools (J rows).
+    SchoolDraw
 
     Raises
     ------
     DesignError
         Population values are unknown, missing or out of range; every fault is listed.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import teamlink as tl
-    >>> tl.simulate_study("goddard-2007", seed=1).schools["n_students"].sum()
-    np.int64(2536)
-    """
-    return draw(design, population, rng).tables()
-
-
-def draw(design: SchoolSurvey, population: Mapping[str, float], rng: np.random.Generator) -> World:
-    """Draw a `World`: what `generate` gives, with the latent climate kept.
-
-    Parameters, errors: see `generate`.
     """
     faults = design.check(population)
     if faults:
@@ -150,48 +123,9 @@ def draw(design: SchoolSurvey, population: Mapping[str, float], rng: np.random.G
     background = _backgrounds(design, population, disadvantage[students_of], rng)
     prior = _prior(design, population, background, students_of, rng)
     outcomes = _outcomes(design, population, climate, background, prior, students_of, rng)
-    return World(design, climate, students_of, teachers_of, answers, background, prior, outcomes)
-
-
-def spread(total: int, groups: int, cv: float, least: int, rng: np.random.Generator) -> Codes:
-    """Share `total` members among groups, unequally, each getting `least` or more.
-
-    Parameters
-    ----------
-    total, groups : int
-        What is shared, among how many.
-    cv : float
-        Coefficient of variation of the part above `least`, drawn from a gamma distribution and
-        scaled so that the whole sizes vary by about `cv`, as far as `least` leaves room; 0 for
-        sizes as equal as can be.
-    least : int
-        The smallest size.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    ndarray
-        (groups,) integers that sum to `total` exactly.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> sizes = spread(452, 47, 0.3, 4, np.random.default_rng(1))
-    >>> int(sizes.sum()), int(sizes.min()) >= 4
-    (452, True)
-    >>> spread(11, 4, 0.0, 1, np.random.default_rng(1)).tolist()
-    [3, 3, 3, 2]
-    """
-    free = total - least * groups
-    part_cv = min(cv * total / free, WIDEST) if free else 0.0
-    weights = rng.gamma(1 / part_cv**2, size=groups) if part_cv > 1e-6 else np.ones(groups)
-    ideal = free * weights / weights.sum()
-    sizes: Codes = np.floor(ideal).astype(np.intp)
-    rest = free - int(sizes.sum())
-    sizes[np.argsort(sizes - ideal, kind="stable")[:rest]] += 1
-    sizes += least
-    return sizes
+    return SchoolDraw(
+        design, climate, students_of, teachers_of, answers, background, prior, outcomes
+    )
 
 
 def _memberships(
@@ -211,15 +145,17 @@ def _survey(
     design: SchoolSurvey, population: Mapping[str, float], climate: Array, rng: np.random.Generator
 ) -> Codes:
     """Answers (m, items) of teachers whose schools have `climate` (m,)."""
-    a, loading = population["survey.agreement"], population["survey.loading"]
+    a = population["survey.agreement"]
     perception = np.sqrt(a) * climate + np.sqrt(1 - a) * rng.standard_normal(len(climate))
-    ease = population["survey.item_spread"] * np.linspace(-1, 1, design.items)
-    noise = rng.standard_normal((len(climate), design.items))
-    tendency = loading * perception[:, None] + np.sqrt(1 - loading**2) * noise
-    tendency += population["survey.mean"] + (ease if design.items > 1 else 0.0)
-    steps = np.arange(design.points - 1) - (design.points - 2) / 2
-    answers: Codes = 1 + np.searchsorted(population["survey.step"] * steps, tendency)
-    return answers
+    return likert(
+        perception,
+        rng.standard_normal((len(climate), design.items)),
+        loading=population["survey.loading"],
+        points=design.points,
+        mean=population["survey.mean"],
+        item_spread=population["survey.item_spread"],
+        step=population["survey.step"],
+    )
 
 
 def _backgrounds(

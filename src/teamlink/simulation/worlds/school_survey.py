@@ -7,30 +7,17 @@ it needs; the values themselves come from elsewhere (a registry entry, a power a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
 
 from teamlink.errors import DesignError, Fault, nearest
+from teamlink.simulation.school_draw import draw
+from teamlink.simulation.world import Parameter, Tables, check_population
 
-__all__ = ["Parameter", "SchoolSurvey"]
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One population value that a design needs: its name, meaning and admissible range.
-
-    Attributes
-    ----------
-    name : dotted name, such as "math.prior"
-    meaning : in words, with the unit
-    low, high : closed range of admissible values
-    """
-
-    name: str
-    meaning: str
-    low: float = -math.inf
-    high: float = math.inf
+__all__ = ["WORLD", "SchoolSurvey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +44,8 @@ class SchoolSurvey:
     >>> design.columns["schools"]
     ('school', 'n_teachers', 'n_students')
     """
+
+    sizes: ClassVar[tuple[str, ...]] = ("schools", "teachers", "students", "items", "points")
 
     schools: int
     teachers: int
@@ -115,6 +104,11 @@ class SchoolSurvey:
             "teachers": ("school", "teacher", *self.item_names),
             "schools": ("school", "n_teachers", "n_students"),
         }
+
+    @property
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """The column of each file that names its rows."""
+        return {"students": ("student",), "teachers": ("teacher",), "schools": ("school",)}
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -215,17 +209,11 @@ class SchoolSurvey:
         population: unknown value 'frl.shar' (did you mean 'frl.share'?)
         population: 'sizes.students_cv' is missing (coefficient of variation of students a school)
         """
-        known = {p.name: p for p in self.parameters}
-        where = "population"
-        faults = [
-            Fault(f"unknown value {name!r}", where, nearest(name, known))
-            for name in population
-            if name not in known
-        ]
-        for name, p in known.items():
-            if name not in population:
-                faults.append(Fault(f"{name!r} is missing", where, p.meaning))
-            elif not p.low <= population[name] <= p.high:
-                text = f"{name!r} is {population[name]:g}, outside {p.low:g} .. {p.high:g}"
-                faults.append(Fault(text, where, p.meaning))
-        return tuple(faults)
+        return check_population(self.parameters, population)
+
+    def draw(self, population: Mapping[str, float], rng: np.random.Generator) -> Tables:
+        """Draw the three files once; see `teamlink.simulation.school_draw`."""
+        return draw(self, population, rng).tables()
+
+
+WORLD = SchoolSurvey
