@@ -183,6 +183,12 @@ class TestStaggered:
             found = did(data)
         assert found.counts["units"] == 39
 
+    def test_treatment_after_the_last_period_is_none(self) -> None:
+        data = world(13)
+        later = data.assign(first=data["first"].fillna(12.0))
+        assert did(later).overall.equals(did(data).overall)
+        assert did(later).counts == did(data).counts
+
     def test_treatment_by_status(self) -> None:
         data = world(14)
         one, two = did(data), did(data, treated="treated")

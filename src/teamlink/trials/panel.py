@@ -141,6 +141,8 @@ def panel(
         first = _numbers_or_never(table[first_treated])[kept]
     else:
         first = _first_of_status(numbers(rows, status), times, unit_codes, post)
+    # Who is treated only after the last period is not treated in these rows.
+    first = np.where(first > times.max(), np.inf, first)
     coded = encode({"fixed": f"1 + {formula.fixed}"}, rows, source)["fixed"]
     clusters = unit_codes if cluster is None else group_codes(rows, cluster)[0]
     made = Panel(
