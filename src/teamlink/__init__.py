@@ -57,7 +57,6 @@ _HOME = {
     "omega": "measurement",
     "path_diagram": "report.path_diagram",
     "match": "trials.matching",
-    "minimum_detectable_effect": "trials.detectable",
     "power": "registry.power",
     "profile": "inference.profile",
     "r2": "mixed.explained",

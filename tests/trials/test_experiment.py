@@ -138,34 +138,10 @@ class TestSizes:
 
 
 class TestDetectable:
-    def test_has_the_power_that_it_promises(self) -> None:
-        effect = tl.minimum_detectable_effect(40, 20, icc=0.2)
-        J, n, rho = 40, 20, 0.2
-        noncentral = effect / np.sqrt((rho + (1 - rho) / n) / (0.25 * J))
-        critical = stats.t.ppf(0.975, 38)
-        # Bloom's multiplier stands for the noncentral t.
-        assert stats.nct.sf(critical, 38, noncentral) == pytest.approx(0.8, abs=0.005)
-
-    def test_agrees_with_the_trial(self) -> None:
-        data = world(7, schools=60)
-        row = trial(data).effects.iloc[0]
-        planned = tl.minimum_detectable_effect(60, 20, icc=row["icc"])
-        assert row["mdes"] == pytest.approx(planned, rel=0.02)
-
-    def test_covariates_and_shares(self) -> None:
-        plain = tl.minimum_detectable_effect(40, 20, 0.2)
-        assert tl.minimum_detectable_effect(40, 20, 0.2, r2_cluster=0.5) < plain
-        assert tl.minimum_detectable_effect(40, 20, 0.2, share=0.25) > plain
-        assert tl.minimum_detectable_effect(40, 20, 0.2, cluster_covariates=20) > plain
-
-    @pytest.mark.parametrize(
-        "options", [{"icc": 1.2}, {"share": 0}, {"power": 1}, {"r2_student": -1}, {"size": 0}]
-    )
-    def test_refuses(self, options: dict[str, Any]) -> None:
-        with pytest.raises(tl.OptionError):
-            tl.minimum_detectable_effect(**({"clusters": 40, "size": 20, "icc": 0.2} | options))
-        with pytest.raises(tl.DesignError):
-            tl.minimum_detectable_effect(2, 20, 0.2)
+    def test_agrees_with_the_plan(self) -> None:
+        row = trial(world(7, schools=60)).effects.iloc[0]
+        planned = tl.power("cluster-trial", schools=60, students=20, icc=row["icc"])
+        assert row["mdes"] == pytest.approx(planned.minimum_detectable, rel=0.02)
 
 
 class TestRefuses:
