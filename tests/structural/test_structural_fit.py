@@ -78,6 +78,22 @@ class TestInvariance:
         again = tl.sem(str(fit(MEDIATION).table.equations), data())
         assert again.deviance == fit(MEDIATION).deviance
 
+    @pytest.mark.parametrize("missing", ["listwise", "fiml"])
+    def test_robust_tests_do_not_depend_on_fixed_x(self, missing: str) -> None:
+        """Where exogenous variables are complete and no parameter of theirs is restricted."""
+        table = data().copy()
+        if missing == "fiml":
+            table.loc[::7, "x1"] = np.nan
+            table.loc[::5, "x2"] = np.nan
+        text, options = "f =~ x1 + x2 + x3\nf ~ u + v", {"estimator": "mlr", "missing": missing}
+        one, two = (
+            tl.sem(text, table, fixed_x=fixed, meanstructure=True, **options).fit_measures
+            for fixed in (True, False)
+        )
+        names = [name for name in one.index if "chisq" in name or "df" in name or "cfi" in name]
+        assert len(names) >= 9
+        assert two[names].to_numpy() == pytest.approx(one[names].to_numpy(), rel=1e-7)
+
     def test_a_path_model_does_not_depend_on_fixed_x(self) -> None:
         """Given x, or with x: the same coefficients, the same chi-square."""
         one, two = fit(MEDIATION), fit(MEDIATION, fixed_x=False)

@@ -313,7 +313,8 @@ def inverse_information(H: Array, held: Mask) -> Array:
     """
     d = np.sqrt(np.maximum(np.diagonal(H, axis1=1, axis2=2), 1e-300))
     d = np.where(held, 1.0, d)
-    scaled = H / (d[:, :, None] * d[:, None, :])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = H / (d[:, :, None] * d[:, None, :])
     out = held[:, :, None] | held[:, None, :]
     k = np.arange(H.shape[1])
     scaled = np.where(out, 0.0, scaled)

@@ -14,7 +14,7 @@ from teamlink.data.schema import as_frame, numbers, validate
 from teamlink.errors import DesignError, DroppedRows, Faults
 from teamlink.typing import Array, Codes, Mask, Table
 
-__all__ = ["Observations", "check_moments", "observe"]
+__all__ = ["Observations", "add_singular", "check_moments", "observe"]
 
 _SINGULAR = 1e-10
 """An eigenvalue of a correlation matrix below this says that variables determine each other."""
@@ -228,26 +228,41 @@ def check_moments(
     """
     faults = Faults()
     for S, n, own, label in zip(covariances, sizes, names, groups, strict=True):
-        where = f"group {label!r}" if label else "the data"
-        p = len(own)
-        d = np.diag(S)
-        flat = [name for name, value in zip(own, d, strict=True) if not value > 0]
-        for name in flat:
-            faults.add("it is constant", f"column {name!r} in {where}", "leave it out")
-        if flat or not p:
-            continue
-        if n <= p:
-            faults.add(
-                f"{n} rows for {p} variables: their covariance is singular", where,
-                "use fewer variables or more rows",
-            )  # fmt: skip
-            continue
-        R = S / np.sqrt(np.outer(d, d))
-        w, Q = np.linalg.eigh(R)
-        if w[0] < _SINGULAR:
-            tied = [name for name, q in zip(own, Q[:, 0], strict=True) if abs(q) > 1e-3]
-            faults.add(
-                f"{', '.join(tied)} determine each other: the covariance is not positive definite",
-                where, "leave one of them out",
-            )  # fmt: skip
+        add_singular(faults, S, f"{n} rows", n, own, f"group {label!r}" if label else "the data")
     faults.raise_if_any(DesignError)
+
+
+def add_singular(
+    faults: Faults, S: Array, counted: str, n: int, names: Sequence[str], where: str
+) -> None:
+    """Add the faults of a covariance (p, p) that is not positive definite.
+
+    Parameters
+    ----------
+    faults : to which they are added
+    S : (p, p)
+    counted : of what and how many it is, as in "30 rows"
+    n : how many
+    names : p variables
+    where : in words
+    """
+    p = len(names)
+    d = np.diag(S)
+    flat = [name for name, value in zip(names, d, strict=True) if not value > 0]
+    for name in flat:
+        faults.add("it is constant", f"column {name!r} in {where}", "leave it out")
+    if flat or not p:
+        return
+    if n <= p:
+        faults.add(
+            f"{counted} for {p} variables: their covariance is singular", where,
+            "use fewer variables or more rows",
+        )  # fmt: skip
+        return
+    w, Q = np.linalg.eigh(S / np.sqrt(np.outer(d, d)))
+    if w[0] < _SINGULAR:
+        tied = [name for name, q in zip(names, Q[:, 0], strict=True) if abs(q) > 1e-3]
+        faults.add(
+            f"{', '.join(tied)} determine each other: the covariance is not positive definite",
+            where, "leave one of them out",
+        )  # fmt: skip

@@ -234,7 +234,7 @@ def _reference_traces(model: StructuralModel, references: References) -> tuple[f
     found = []
     for moments, along in (
         (references.moments, saturated_directions(model, fixed)),
-        (references.baseline, independence_directions(model, fixed)),
+        (references.baseline, independence_directions(model, fixed, exogenous(model))),
     ):
         values = () if isinstance(model.likelihood, NestedData) else _values(model)
         scores, more = _summed(model, model.likelihood.scores(moments, along, values))
