@@ -51,7 +51,7 @@ def test_sizes_and_names_may_differ(goddard: str) -> None:
 
 def test_another_value_would_be_another_population(goddard: str) -> None:
     text = second(goddard, SCHOOLS.replace('"schools"', '"math.prior"'))
-    with pytest.raises(StudyError, match="'math.prior' would make it another population"):
+    with pytest.raises(StudyError, match=r"'math\.prior' would make it another population"):
         parse_study(text)
 
 
