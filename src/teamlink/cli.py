@@ -95,7 +95,9 @@ def replicate(
         chosen = [find(key) for key in dict.fromkeys(keys or all_keys())]
         studies = [s for s in chosen if keys or s.status == "ready"]
         done = []
-        for study in studies:
+        for i, study in enumerate(studies, 1):
+            if len(studies) > 1 and sys.stderr.isatty():
+                print_line(f"study {i} of {len(studies)}: {study.key}", stderr=True)
             memory = None if resume is None else resume / f"{study.key}.jsonl"
             again = run_study(study, seed=seed, replicates=times, jobs=jobs, resume=memory)
             done.append(again)

@@ -186,8 +186,8 @@ def _side(study: Data, claim: Data) -> str:
     ends = interval(claim["conf_low"], claim["conf_high"])
     return (
         f'<tr><td><a href="#{safe(study["study"])}">{safe(claim["claim"])}</a></td>'
-        f"<td>{safe(claim['text'])}</td><td>{sign(claim['published'])} "
-        f"{safe(claim['published'])}</td><td class='n'>{decimals(claim['estimate'])} {ends}</td>"
+        f"<td>{safe(claim['text'])}<small>{_signed(claim['published'])}, found "
+        f"{decimals(claim['estimate'])} {ends}</small></td>"
         f"<td>{badge(claim['verdict'], claim['holds'])}</td></tr>"
     )
 
