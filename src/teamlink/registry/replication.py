@@ -88,9 +88,10 @@ class Replication:
         study, claim, text, outcome, term, unit, scale, published, source, magnitude, recovered,
         estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, replicates,
         failed, verdict, holds. For simulated data the estimate is the mean over replicates and its
-        interval that of the mean; for real data they are those of the fit. `effect` is the population's (latent)
-        effect, `true_value` what the pipeline's coefficient estimates. Where `scale` is "ratio",
-        estimate, interval and true value are ratios: exponentials of the mean logarithm.
+        interval that of the mean; for real data they are those of the fit. `effect` is the
+        population's (latent) effect, `true_value` what the pipeline's coefficient estimates. Where
+        `scale` is "ratio", estimate, interval and true value are ratios: exponentials of the mean
+        logarithm.
         """
         return pd.DataFrame(
             [self._claim_row(i, claim) for i, claim in enumerate(self.study.claims)]
