@@ -152,7 +152,7 @@ def test_all_replicates_failing_is_reported_not_raised(monkeypatch: pytest.Monke
     def never(*_: object) -> np.ndarray:
         raise FitError("no luck")
 
-    monkeypatch.setattr(module, "true_slopes", lambda *_: np.ones((3, 2)))
+    monkeypatch.setattr(module, "slopes_of", lambda *_: np.ones((3, 2)))
     monkeypatch.setattr(module, "analyse", never)
     again = replicate("goddard-2007", replicates=4)
     assert again.claims["failed"].tolist() == [4, 4]

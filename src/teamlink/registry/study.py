@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from teamlink.registry.analysis import Analysis
 from teamlink.registry.prepared import Step
@@ -19,6 +19,7 @@ __all__ = [
     "PopulationValue",
     "Provenance",
     "RealData",
+    "Reconciliation",
     "Reference",
     "Study",
 ]
@@ -47,7 +48,8 @@ class Citation:
         where = f"https://doi.org/{self.doi}" if self.doi else self.url
         where = where or (f"ISBN {self.isbn}" if self.isbn else "")
         end = f" {where}" if where else ""
-        return f"{self.authors} ({self.year}). {self.title}. {self.published_in}.{end}"
+        stop = "" if self.title.endswith(("?", "!")) else "."
+        return f"{self.authors} ({self.year}). {self.title}{stop} {self.published_in}.{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,22 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How one population gives the findings of two studies that contradict each other.
+
+    Attributes
+    ----------
+    other : key of the other study, whose population this one shares
+    text : what makes the difference
+    claims : ids of the claims of both studies that contradict
+    """
+
+    other: str
+    text: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """A cited study: what it had, what it claimed, and how it is run again.
 
@@ -223,6 +241,7 @@ class Study:
     controls : "together" where the controls of all claims are run in the same two worlds; "each"
         where every claim has its own
     truth_times : how many times as large the world is whose answers give the true values
+    reconciliation : how it agrees with a study that it contradicts
     """
 
     key: str
@@ -242,6 +261,7 @@ class Study:
     supports: tuple[str, ...] = ()
     controls: Literal["together", "each"] = "together"
     truth_times: int = 100
+    reconciliation: Reconciliation | None = None
 
     @property
     def basis(self) -> str:
@@ -254,17 +274,24 @@ class Study:
         return {v.name: v.value for v in self.population}
 
     @property
-    def sizes(self) -> str:
-        """How many schools, teachers, students and so on, in words."""
+    def levels(self) -> list[dict[str, Any]]:
+        """Units of the design, the fewest first: `name` and number `n` of each."""
         values = self.values
         known: tuple[str, ...] = ("schools", "teachers", "students")
         if not isinstance(self.design, RealData):
             known += tuple(n for n in self.design.sizes if n not in (*known, *NOT_UNITS))
-        unit = getattr(self.design, "unit", "unit")
-        said = {"units": f"{unit}s"}
-        return ", ".join(
-            f"{int(values[n]):,} {said.get(n, n).replace('_', ' ')}" for n in known if n in values
-        )
+        said = {"units": f"{getattr(self.design, 'unit', 'unit')}s"}
+        found = [
+            {"name": said.get(n, n).replace("_", " "), "n": int(values[n])}
+            for n in known
+            if n in values
+        ]
+        return sorted(found, key=lambda level: level["n"])
+
+    @property
+    def sizes(self) -> str:
+        """How many schools, teachers, students and so on, in words."""
+        return ", ".join(f"{level['n']:,} {level['name']}" for level in self.levels)
 
     @property
     def parameters(self) -> dict[str, float]:
