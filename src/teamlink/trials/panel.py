@@ -239,6 +239,11 @@ def _usable(made: Panel) -> Panel:
     np.minimum.at(begin, made.unit, made.time)
     always[made.unit] = made.first <= begin[made.unit]
     gone = always[made.unit]
+    if gone[np.isfinite(made.first)].all():
+        raise DesignError(
+            [Fault("no treated unit has a period before its treatment", "treatment",
+                   "with a column of treated units give post=, the first treated period")]
+        )  # fmt: skip
     if gone.any():
         warnings.warn(
             f"{int(always.sum())} units ({int(gone.sum())} rows) left out, as they are treated in "
@@ -247,11 +252,6 @@ def _usable(made: Panel) -> Panel:
             stacklevel=4,
         )
         made = made.take(~gone)
-    if not np.isfinite(made.first).any():
-        raise DesignError(
-            [Fault("no treated unit has a period before its treatment", "treatment",
-                   "with a column of treated units give post=, the first treated period")]
-        )  # fmt: skip
     if not np.isfinite(made.first).all():
         return made
     last = made.cohorts.max(initial=-np.inf)
