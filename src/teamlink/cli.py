@@ -259,7 +259,7 @@ def cited_without_number() -> dict[str, Any]:
     from teamlink.registry.tags import TAGS
     from teamlink.registry.works import works
 
-    found = [asdict(work) | {"short": work.short} for work in works()]
+    found = [asdict(work) for work in works()]
     lists = {name: list(words) for name, words in TAGS.items()}
     return {"tags": lists, "works": found}
 
