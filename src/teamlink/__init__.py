@@ -58,6 +58,7 @@ _HOME = {
     "path_diagram": "report.path_diagram",
     "match": "trials.matching",
     "power": "registry.power",
+    "minimum_detectable_effect": "trials.detectable",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",
