@@ -16,6 +16,7 @@ __all__ = [
     "CLAIM",
     "PIPELINE",
     "REAL",
+    "RECONCILIATION",
     "REFERENCE",
     "TOP",
     "VALUE",
@@ -54,7 +55,9 @@ TOP = {
     "supports": Key(list, required=False),
     "controls": Key(required=False, allowed=("together", "each")),
     "truth_times": Key(int, required=False),
+    "reconciliation": Key(dict, required=False),
 }
+RECONCILIATION = {"with": Key(), "text": Key(), "claims": Key(list)}
 CITATION = {
     "authors": Key(),
     "short": Key(),

@@ -33,6 +33,10 @@ A study file is TOML and holds facts only. Its tables:
     two tables of population values, for controls that change more than `effect`. `scale = "ratio"`
     for an answer that is a logarithm of a ratio. `magnitude` is a size seen in a source. `truth`
     says where the true value comes from. `unit` says what the coefficient is per.
+`[reconciliation]`
+    For a study that contradicts another: `with`, the other study; `text`, how one population gives
+    both; `claims`, those of both studies that contradict. The design and the population values are
+    then the other study's; this file states sizes only, and the keys of `[design]` that differ.
 `controls`
     "together": the controls of all claims share two worlds; "each": every claim has its own.
 `truth_times`
@@ -63,7 +67,9 @@ from teamlink.registry.consistency import (
     is_average,
 )
 from teamlink.registry.layout import checked, rows, words
+from teamlink.registry.places import places
 from teamlink.registry.prepared import Step
+from teamlink.registry.shared import with_shared_population
 from teamlink.registry.study import (
     Citation,
     Claim,
@@ -71,6 +77,7 @@ from teamlink.registry.study import (
     Pipeline,
     PopulationValue,
     RealData,
+    Reconciliation,
     Reference,
     Study,
 )
@@ -106,10 +113,10 @@ def read_study(path: str | Path) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise StudyError(f"the study file {path} cannot be read: {reason}") from error
-    return parse_study(text, path.name)
+    return parse_study(text, path.name, path.parent)
 
 
-def parse_study(text: str, where: str = "study") -> Study:
+def parse_study(text: str, where: str = "study", folder: Path | None = None) -> Study:
     r"""Read and check a study from the text of its file.
 
     Parameters
@@ -118,6 +125,8 @@ def parse_study(text: str, where: str = "study") -> Study:
         TOML.
     where : str
         What messages call the text.
+    folder : Path, optional
+        Where else than in the registry a study may lie that this one shares its population with.
 
     Returns
     -------
@@ -126,14 +135,14 @@ def parse_study(text: str, where: str = "study") -> Study:
     Raises
     ------
     StudyError
-        The text is no TOML or holds faults; all faults are listed.
+        The text is no TOML or holds faults; all faults are listed, with their lines.
 
     Examples
     --------
     >>> parse_study("key = 'x'\nstatsu = 'ready'", "x.toml")
     Traceback (most recent call last):
     teamlink.errors.StudyError: x.toml has 10 faults:
-      1. unknown key 'statsu' (did you mean 'status'?)
+      1. line 2: unknown key 'statsu' (did you mean 'status'?)
       ...
     """
     try:
@@ -141,19 +150,25 @@ def parse_study(text: str, where: str = "study") -> Study:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"{where} is no TOML: {error}") from error
     faults = Faults()
+    raw = with_shared_population(raw, folder, faults)
+    _raise(faults, where, text)
     top = checked(raw, "", layout.TOP, faults)
-    _raise(faults, where)
+    _raise(faults, where, text)
     study = _study(top, faults)
-    _raise(faults, where)
+    _raise(faults, where, text)
     return cast(Study, study)
 
 
-def _raise(faults: Faults, where: str) -> None:
+def _raise(faults: Faults, where: str, text: str) -> None:
     if not faults:
         return
-    lines = "\n".join(f"  {i}. {fault}" for i, fault in enumerate(faults.found, 1))
-    count = "1 fault" if len(faults.found) == 1 else f"{len(faults.found)} faults"
-    raise StudyError(f"{where} has {count}:\n{lines}")
+    found, shown = places(text), []
+    for i, fault in enumerate(faults.found, 1):
+        line = found.line(fault)
+        mark = "" if line is None else f"line {line}, " if fault.where else f"line {line}: "
+        shown.append(f"  {i}. {mark}{fault}")
+    count = "1 fault" if len(shown) == 1 else f"{len(shown)} faults"
+    raise StudyError(f"{where} has {count}:\n" + "\n".join(shown))
 
 
 def _study(top: dict[str, Any], faults: Faults) -> Study | None:
@@ -181,6 +196,7 @@ def _study(top: dict[str, Any], faults: Faults) -> Study | None:
         if references:
             faults.add("'references' are for real data; these are drawn anew", "references")
     check_claims(claims, pipeline, design, values, columns, faults)
+    reconciliation = _reconciliation(top, faults)
     if faults or design is None:
         return None
     return Study(
@@ -196,9 +212,21 @@ def _study(top: dict[str, Any], faults: Faults) -> Study | None:
         estimand=" ".join(top["estimand"].split()),
         references=tuple(Reference(**{"term": "", **row}) for row in references),
         kind=top["design"]["kind"],
+        reconciliation=reconciliation,
         controls=top.get("controls", "together"),
         truth_times=top.get("truth_times", 100),
         **tags,
+    )
+
+
+def _reconciliation(top: dict[str, Any], faults: Faults) -> Reconciliation | None:
+    if "reconciliation" not in top:
+        return None
+    table = top["reconciliation"]
+    entry = checked(table, "reconciliation", layout.RECONCILIATION, faults)
+    names = words(entry, "claims", "reconciliation", faults)
+    return Reconciliation(
+        entry.get("with", ""), " ".join(str(entry.get("text", "")).split()), names
     )
 
 

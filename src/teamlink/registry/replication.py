@@ -86,11 +86,14 @@ class Replication:
         """One row a claim.
 
         study, claim, text, outcome, term, unit, scale, published, source, magnitude, recovered,
-        estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, replicates,
-        failed, verdict, holds. For simulated data the estimate is the mean over replicates and its
-        interval that of the mean; for real data they are those of the fit. `effect` is the population's (latent)
-        effect, `true_value` what the pipeline's coefficient estimates. Where `scale` is "ratio",
-        estimate, interval and true value are ratios: exponentials of the mean logarithm.
+        estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, share_error,
+        power, exaggeration, wrong_sign, replicates, failed, verdict, holds. For simulated data the
+        estimate is the mean over replicates and its interval that of the mean; for real data they
+        are those of the fit. `effect` is the population's (latent) effect, `true_value` what the
+        pipeline's coefficient estimates. Where `scale` is "ratio", estimate, interval and true value are ratios: exponentials of the mean
+        logarithm. `share_error` is the Monte-Carlo standard error of `share_recovered`; `power` the
+        share of significant replicates, `exaggeration` how many times too large these are on
+        average, `wrong_sign` the share of them with the wrong sign.
         """
         return pd.DataFrame(
             [self._claim_row(i, claim) for i, claim in enumerate(self.study.claims)]
@@ -125,6 +128,10 @@ class Replication:
             "true_value": float(shown(self._true_value(claim.id, STUDY))),
             "coverage": evidence.coverage,
             "share_recovered": evidence.share(claim.direction),
+            "share_error": evidence.monte_carlo_error(claim.direction),
+            "power": evidence.power,
+            "exaggeration": evidence.exaggeration,
+            "wrong_sign": evidence.wrong_sign,
             "replicates": evidence.replicates,
             "failed": evidence.failed,
             "verdict": judged,

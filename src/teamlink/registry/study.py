@@ -19,6 +19,7 @@ __all__ = [
     "PopulationValue",
     "Provenance",
     "RealData",
+    "Reconciliation",
     "Reference",
     "Study",
 ]
@@ -202,6 +203,22 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How one population gives the findings of two studies that contradict each other.
+
+    Attributes
+    ----------
+    other : key of the other study, whose population this one shares
+    text : what makes the difference
+    claims : ids of the claims of both studies that contradict
+    """
+
+    other: str
+    text: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """A cited study: what it had, what it claimed, and how it is run again.
 
@@ -223,6 +240,7 @@ class Study:
     controls : "together" where the controls of all claims are run in the same two worlds; "each"
         where every claim has its own
     truth_times : how many times as large the world is whose answers give the true values
+    reconciliation : how it agrees with a study that it contradicts
     """
 
     key: str
@@ -242,6 +260,7 @@ class Study:
     supports: tuple[str, ...] = ()
     controls: Literal["together", "each"] = "together"
     truth_times: int = 100
+    reconciliation: Reconciliation | None = None
 
     @property
     def basis(self) -> str:

@@ -58,11 +58,12 @@ class CorrelationAnalysis:
 
 def _correlation(pair: Array) -> Array:
     """The numbers of one correlation of two columns (n, 2); rows with a missing value left out."""
-    pair = pair[~np.any(np.isnan(pair), axis=1)]
+    pair = pair[np.isnan(pair).sum(axis=1) == 0]
     n = len(pair)
     if n < 4 or not np.all(np.std(pair, axis=0)):
         raise FitError("a correlation needs four rows and two columns that vary")
-    r = float(np.corrcoef(pair.T)[0, 1])
+    both: Array = np.asarray(np.corrcoef(pair, rowvar=False))
+    r = float(both[0, 1])
     se = np.sqrt((1 - r**2) / (n - 2))
     half = float(special.ndtri(0.975)) / np.sqrt(n - 3)
     low, high = math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
