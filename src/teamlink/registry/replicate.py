@@ -27,8 +27,9 @@ from teamlink.registry.pipeline import analyse
 from teamlink.registry.replication import Replication
 from teamlink.registry.scenarios import WORLDS, Scenarios, scenarios
 from teamlink.registry.steps.levels import LevelsStep
+from teamlink.registry.stored import slopes_of
 from teamlink.registry.study import RealData, Study
-from teamlink.registry.truth import draw_all, true_slopes
+from teamlink.registry.truth import draw_all
 from teamlink.simulation.checkpoint import Checkpoint, digest
 from teamlink.simulation.runs import EachAlone, Runs, run
 from teamlink.simulation.world import Tables, generate
@@ -152,7 +153,7 @@ def replicate(
     else:
         worlds = scenarios(study)
         effects = worlds.effects
-        slopes = true_slopes(study, worlds)
+        slopes = slopes_of(study, worlds)
         one = EachAlone(_FromWorld(study, worlds))
         draws = run(
             one, replicates, seed, jobs, progress=progress, label=study.key, checkpoint=memory

@@ -53,6 +53,23 @@ class Work:
     goals: tuple[str, ...]
     supports: tuple[str, ...]
 
+    @property
+    def short(self) -> str:
+        """The form used in tables: what stands before the year, and the year.
+
+        Examples
+        --------
+        >>> next(w for w in works() if w.key == "jacobs-2013").short
+        'Jacobs (2013)'
+        """
+        head, _, rest = self.citation.partition(" (")
+        if not rest or "," not in head:
+            return head.split(":")[0].split(",")[0]
+        names = [part.strip(" &.") for part in head.split(",")[::2]]
+        shown = names[0] if len(names) == 1 else f"{names[0]} & {names[1]}"
+        shown = f"{names[0]} et al." if len(names) > 2 else shown
+        return f"{shown} ({rest.partition(')')[0]})"
+
 
 @cache
 def works() -> tuple[Work, ...]:
@@ -74,6 +91,16 @@ def works() -> tuple[Work, ...]:
                     faults.add(f"{word!r} in {kind}", f"work {row['key']}", nearest(word, known))
     if faults:
         raise StudyError(f"{name}: " + "; ".join(map(str, faults.found)))
-    lists = ("cited_in", *TAGS)
-    made = (Work(**{k: tuple(v) if k in lists else v for k, v in row.items()}) for row in found)
+    made = [
+        Work(
+            key=row["key"],
+            citation=row["citation"],
+            reason=row["reason"],
+            cited_in=tuple(row["cited_in"]),
+            practices=tuple(row["practices"]),
+            goals=tuple(row["goals"]),
+            supports=tuple(row["supports"]),
+        )
+        for row in found
+    ]
     return tuple(sorted(made, key=lambda work: work.key))
