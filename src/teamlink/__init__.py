@@ -58,7 +58,6 @@ _HOME = {
     "path_diagram": "report.path_diagram",
     "match": "trials.matching",
     "power": "registry.power",
-    "minimum_detectable_effect": "trials.detectable",
     "profile": "inference.profile",
     "r2": "mixed.explained",
     "refit": "inference.refit",

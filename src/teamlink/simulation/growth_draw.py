@@ -235,5 +235,3 @@ def _scores(
     gains = np.diff(list(design.rounds.values()), prepend=0.0) * growth
     scores: Array = status[:, None] + school_status[school] + np.cumsum(gains, axis=1) + error
     return scores
-
-

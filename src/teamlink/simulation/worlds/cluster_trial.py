@@ -230,7 +230,9 @@ class ClusterTrial:
         of_school = [np.repeat(chosen, each)]
         rest = self.teachers - self._teachers
         if rest:
-            of_school.append(np.repeat(np.arange(self.schools), spread(rest, self.schools, cv, 1, rng)))
+            of_school.append(
+                np.repeat(np.arange(self.schools), spread(rest, self.schools, cv, 1, rng))
+            )
         return np.concatenate(of_school), np.arange(self.teachers) < self._teachers
 
     def _teacher_columns(
