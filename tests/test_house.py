@@ -153,7 +153,8 @@ class TestPublicNames:
 
     def test_no_room_bears_the_name_of_a_verb(self) -> None:
         rooms = {path.stem if path.is_file() else path.name for path in SRC.iterdir()}
-        assert not rooms & set(tl.__all__)
+        verbs = {n for n in tl.__all__ if not isinstance(getattr(tl, n), types.ModuleType)}
+        assert not rooms & verbs
 
     def test_unknown_name_is_an_attribute_error(self) -> None:
         with pytest.raises(AttributeError, match="no_such_verb"):

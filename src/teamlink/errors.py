@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 __all__ = [
     "BoundaryFit",
+    "ConflatedSlopes",
     "DataError",
     "DesignError",
     "DroppedRows",
@@ -22,7 +23,9 @@ __all__ = [
     "FewReplicates",
     "FitError",
     "FormulaError",
+    "ImproperSolution",
     "MissingExtra",
+    "NegativeWeights",
     "NotConverged",
     "OptionError",
     "RankDeficient",
@@ -30,6 +33,7 @@ __all__ = [
     "StudyError",
     "TeamlinkError",
     "TeamlinkWarning",
+    "UnreliableMeans",
     "check_option",
     "nearest",
 ]
@@ -184,6 +188,10 @@ class RankDeficient(TeamlinkWarning):
     """Columns of the fixed-effects design were dropped because the others determine them."""
 
 
+class NegativeWeights(TeamlinkWarning):
+    """An average of effects gives some of them a negative weight, so that its sign may mislead."""
+
+
 class NotConverged(TeamlinkWarning):
     """The optimiser stopped at a point that does not meet the conditions of an optimum."""
 
@@ -206,6 +214,18 @@ class Separation(TeamlinkWarning):
 
 class BoundaryFit(TeamlinkWarning):
     """A quantity was asked for that does not exist at a boundary optimum."""
+
+
+class ConflatedSlopes(TeamlinkWarning):
+    """One slope stands for effects within and between clusters, which may differ."""
+
+
+class UnreliableMeans(TeamlinkWarning):
+    """Clusters differ too little, or have too few members, for effects of their means."""
+
+
+class ImproperSolution(TeamlinkWarning):
+    """An estimate that no population can have: a negative variance, a correlation beyond one."""
 
 
 @dataclass(slots=True)

@@ -160,7 +160,7 @@ class Bootstrap:
             return np.full(2, np.nan)
         shares = np.array([(1 - level) / 2, (1 + level) / 2])
         if kind == "bca":
-            without = self._jackknife[:, k]
+            without = self.jackknifed[:, k]
             ends, shares = intervals.bca(sample, estimate, without[np.isfinite(without)], level)
             if not np.isfinite(shares).all():
                 warnings.warn(
@@ -235,7 +235,7 @@ class Bootstrap:
         )
 
     @cached_property
-    def _jackknife(self) -> Array:
+    def jackknifed(self) -> Array:
         """(J, t) estimates without each group in turn; missing where there are none."""
         with single_thread().limit(limits=1):
             left = jackknife(self.fit)

@@ -14,7 +14,20 @@ from __future__ import annotations
 
 from teamlink.measurement.agreement import rwg
 from teamlink.measurement.consistency import alpha
+from teamlink.measurement.deviation import average_deviation
+from teamlink.measurement.invariance import invariance
+from teamlink.measurement.omega import omega
 from teamlink.measurement.scale import SurveyScale, survey_scale
 from teamlink.measurement.variance import icc1, icc2
 
-__all__ = ["SurveyScale", "alpha", "icc1", "icc2", "rwg", "survey_scale"]
+__all__ = [
+    "SurveyScale",
+    "alpha",
+    "average_deviation",
+    "icc1",
+    "icc2",
+    "invariance",
+    "omega",
+    "rwg",
+    "survey_scale",
+]

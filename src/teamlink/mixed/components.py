@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeAlias
 
@@ -12,10 +14,37 @@ from teamlink.fitting.components import Components
 from teamlink.mixed.covariance import RandomStructure
 from teamlink.typing import Array
 
-__all__ = ["components", "places", "varcorr"]
+__all__ = ["Block", "components", "places", "varcorr"]
 
 Effects: TypeAlias = tuple[tuple[str, str], ...]
 """Grouping factor and name of each of the Q random effects."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Random effects of one grouping factor that may correlate.
+
+    Attributes
+    ----------
+    group : name of the grouping factor
+    names : of the q effects
+    covariance : (q, q)
+    """
+
+    group: str
+    names: tuple[str, ...]
+    covariance: Array
+
+    @property
+    def sd(self) -> Array:
+        """(q,) standard deviations."""
+        found: Array = np.sqrt(np.diag(self.covariance))
+        return found
+
+    def correlation(self, i: int, j: int) -> float:
+        """Correlation of two effects; NaN where one has no variance."""
+        size = self.sd[i] * self.sd[j]
+        return float(self.covariance[i, j] / size) if size > 0 else float("nan")
 
 
 def places(effects: Effects, structure: RandomStructure) -> dict[tuple[str, str], tuple[int, ...]]:
@@ -64,9 +93,7 @@ def components(
     return Components(groups, terms, np.stack(values, axis=1))
 
 
-def varcorr(
-    effects: Effects, structure: RandomStructure, Lambda: Array, sigma: float
-) -> pd.DataFrame:
+def varcorr(blocks: Iterable[Block], residual_sd: float | None) -> pd.DataFrame:
     """Variances and covariances, in the order of lme4's ``as.data.frame(VarCorr(fit))``.
 
     Where lme4 has to sort the terms it also turns round those with equally many groups, the parts
@@ -74,25 +101,25 @@ def varcorr(
 
     Parameters
     ----------
-    effects : grouping factor and name of each of the Q effects
-    structure : RandomStructure
-    Lambda : (Q, Q) relative factor of the effects as written
-    sigma : residual standard deviation
+    blocks : iterable of Block
+        Random effects that may correlate, with their covariance.
+    residual_sd : float or None
+        Residual standard deviation; None where the family has none.
 
     Returns
     -------
     DataFrame
         ``group, term1, term2, vcov, sdcor``; the residual last.
     """
-    covariance = sigma**2 * Lambda @ Lambda.T
-    sd = np.sqrt(np.diag(covariance))
     rows: list[tuple[str, str | None, str | None, float, float]] = []
-    for block in structure.slices:
-        each = range(block.start, block.stop)
-        rows += [(*effects[i], None, covariance[i, i], sd[i]) for i in each]
-        for i, j in combinations(each, 2):
-            size = sd[i] * sd[j]
-            r = covariance[i, j] / size if size > 0 else np.nan
-            rows.append((*effects[i], effects[j][1], covariance[i, j], r))
-    rows.append(("Residual", None, None, sigma**2, sigma))
+    for block in blocks:
+        sd, names = block.sd, block.names
+        rows += [
+            (block.group, name, None, block.covariance[i, i], sd[i]) for i, name in enumerate(names)
+        ]
+        for i, j in combinations(range(len(names)), 2):
+            covariance = block.covariance[i, j]
+            rows.append((block.group, names[i], names[j], covariance, block.correlation(i, j)))
+    if residual_sd is not None:
+        rows.append(("Residual", None, None, residual_sd**2, residual_sd))
     return pd.DataFrame(rows, columns=["group", "term1", "term2", "vcov", "sdcor"])

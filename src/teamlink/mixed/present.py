@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
+from teamlink.mixed.components import Block
 
 if TYPE_CHECKING:
     from teamlink.mixed.generalized.result import GeneralizedFit
+    from teamlink.mixed.grouped import GroupedFit
     from teamlink.mixed.result import MixedFit
 
-__all__ = ["method_words", "summarize", "tidy"]
+__all__ = ["common_remarks", "fixed_table", "method_words", "random_table", "summarize", "tidy"]
 
 _DF_WORDS = {
     "satterthwaite": "Satterthwaite's degrees of freedom",
@@ -34,8 +38,8 @@ def method_words(method: str) -> str:
     return _DF_WORDS[method]
 
 
-def tidy(fit: MixedFit | GeneralizedFit, level: float) -> pd.DataFrame:
-    """See `MixedFit.tidy` and `GeneralizedFit.tidy`."""
+def tidy(fit: GroupedFit, level: float) -> pd.DataFrame:
+    """See `GroupedFit.tidy`."""
     interval = fit.conf_int(level)
     fixed = pd.DataFrame(
         {
@@ -87,7 +91,7 @@ def summarize(fit: MixedFit, level: float) -> Summary:
         ("AIC, BIC", f"{number(fit.aic, 2)}, {number(fit.bic, 2)}"),
     )
     kind = "Linear mixed model" if design.factors else "Linear model with a residual structure"
-    tables = [_random_table(fit), _fixed_table(fit, level)]
+    tables = [random_table(fit.blocks, fit.sigma), fixed_table(fit.estimates, level)]
     if design.residuals is not None:
         tables.insert(1, _residual_table(fit))
     return Summary(f"{kind} fitted by {fit.method}", facts, tuple(tables), _remarks(fit))
@@ -98,61 +102,63 @@ def _residual_table(fit: MixedFit) -> SummaryTable:
     return SummaryTable("Residual structure", ("Parameter", "Estimate"), rows)
 
 
-def _random_table(fit: MixedFit) -> SummaryTable:
-    covariance = fit.sigma**2 * fit.Lambda @ fit.Lambda.T
-    sd = np.sqrt(np.diag(covariance))
-    effects = fit.model.design.effects
+def random_table(blocks: Sequence[Block], residual_sd: float | None) -> SummaryTable:
+    """Variances, standard deviations and correlations, a row an effect."""
     rows: list[tuple[str, ...]] = []
-    width = max(fit.model.structure.blocks, default=1) - 1
+    width = max((len(block.names) for block in blocks), default=1) - 1
     shown = ""
-    for block in fit.model.structure.slices:
-        for i in range(block.start, block.stop):
-            r = [
-                f"{covariance[i, j] / (sd[i] * sd[j]):.3f}" if sd[i] * sd[j] > 0 else "-"
-                for j in range(block.start, i)
-            ]
-            group, name = effects[i]
-            label = "" if group == shown else group
-            cells = (label, name, number(covariance[i, i]), number(sd[i]), *r)
-            shown = group
-            rows.append(cells + ("",) * (4 + width - len(cells)))
-    rows.append(("Residual", "", number(fit.sigma**2), number(fit.sigma), *[""] * width))
+    for block in blocks:
+        for i, (name, sd) in enumerate(zip(block.names, block.sd, strict=True)):
+            found = [block.correlation(i, j) for j in range(i)]
+            r = ["-" if np.isnan(each) else f"{each:.3f}" for each in found]
+            label = "" if block.group == shown else block.group
+            shown = block.group
+            rows.append((label, name, number(sd**2), number(sd), *r, *[""] * (width - i)))
+    if residual_sd is not None:
+        rows.append(("Residual", "", number(residual_sd**2), number(residual_sd), *[""] * width))
     correlation = ("Corr",) + ("",) * (width - 1) if width else ()
     header = ("Group", "Term", "Variance", "Std. dev.", *correlation)
     return SummaryTable("Random effects", header, tuple(rows), labels=2)
 
 
-def _fixed_table(fit: MixedFit, level: float) -> SummaryTable:
+def fixed_table(
+    said: Estimates, level: float, statistic: str = "t", title: str = "Fixed effects"
+) -> SummaryTable:
+    """Coefficients with tests and intervals; normal tests, named z, print no degrees of freedom."""
     share = f"{100 * level:g}%"
-    said = fit.estimates
     low, high = said.interval(level)
     columns = (said.values, said.std_error, said.df, said.statistic, said.p_value, low, high)
-    rows = tuple(
-        (
-            name, number(estimate), number(se), number(df, 1), number(t, 2), p_text(p),
-            number(lower), number(upper),
-        )
-        for name, (estimate, se, df, t, p, lower, upper) in zip(
-            said.names, np.stack([c[0] for c in columns], axis=1), strict=True
-        )
-    )  # fmt: skip
-    header = ("Term", "Estimate", "Std. error", "df", "t", "p", f"{share} low", "high")
-    return SummaryTable("Fixed effects", header, rows)
+    rows = []
+    for name, (estimate, se, df, t, p, lower, upper) in zip(
+        said.names, np.stack([c[0] for c in columns], axis=1), strict=True
+    ):
+        spare = () if statistic == "z" else (number(df, 1),)
+        test = (*spare, number(t, 2), p_text(p))
+        rows.append((name, number(estimate), number(se), *test, number(lower), number(upper)))
+    df_head = () if statistic == "z" else ("df",)
+    ends = (f"{share} low", "high")
+    header = ("Term", "Estimate", "Std. error", *df_head, statistic, "p", *ends)
+    return SummaryTable(title, header, tuple(rows))
 
 
-def _remarks(fit: MixedFit) -> tuple[str, ...]:
-    """What a reader must know before quoting the table."""
-    said = [f"Tests and intervals: {method_words(fit.estimates.method)}."]
-    if fit.estimates.method.startswith("CR"):
-        clusters = fit.independent("robust").resolved_clusters()
-        said[0] = f"{said[0][:-1]}; {clusters.count} clusters by {clusters.name}."
+def common_remarks(fit: MixedFit | GeneralizedFit, boundary: str) -> tuple[str, ...]:
+    """What a reader must know of any mixed fit before quoting the table; `boundary` says where."""
+    said = []
     if fit.dropped:
         shown = ", ".join(f"{count} for {name}" for name, count in fit.dropped.items())
         said.append(f"{sum(fit.dropped.values())} rows left out for missing values: {shown}.")
     if fit.aliased:
         said.append(f"Determined by the other columns, left out: {', '.join(fit.aliased)}.")
     if fit.boundary:
-        said.append("On the boundary: a variance is zero or a correlation is one. A valid fit.")
+        said.append(f"On the boundary: {boundary}. A valid fit.")
     if not fit.converged:
         said.append(f"NOT CONVERGED: {fit.convergence.message}.")
     return tuple(said)
+
+
+def _remarks(fit: MixedFit) -> tuple[str, ...]:
+    said = f"Tests and intervals: {method_words(fit.estimates.method)}"
+    if fit.estimates.method.startswith("CR"):
+        clusters = fit.independent("robust").resolved_clusters()
+        said += f"; {clusters.count} clusters by {clusters.name}"
+    return f"{said}.", *common_remarks(fit, "a variance is zero or a correlation is one")

@@ -14,26 +14,25 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import OptionError
-from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.mixed.checks import simple_checks
-from teamlink.mixed.components import varcorr
+from teamlink.mixed.components import Block
 from teamlink.mixed.correlated import CorrelatedMixed
+from teamlink.mixed.grouped import GroupedFit
 from teamlink.mixed.membership import Membership
 from teamlink.mixed.model import LinearMixed
 from teamlink.mixed.predict import Interval, Level, fitted_values, predict
-from teamlink.mixed.present import summarize, tidy
+from teamlink.mixed.present import summarize
 from teamlink.mixed.ranef import RandomEffects
 from teamlink.mixed.row_checks import row_checks
 from teamlink.mixed.trust import Report
-from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table
 
 __all__ = ["MixedFit"]
 
 
 @dataclass(frozen=True)
-class MixedFit(Fit):
+class MixedFit(GroupedFit):
     """A fitted linear mixed model.
 
     Made by `teamlink.lmm`. Besides what every fit has (``params``, ``bse``, ``tvalues``,
@@ -83,21 +82,6 @@ class MixedFit(Fit):
         return model
 
     @property
-    def formula(self) -> Formula:
-        """The formula, as read."""
-        return self.model.design.formula
-
-    @property
-    def ngroups(self) -> dict[str, int]:
-        """Number of groups of each grouping factor."""
-        return {factor.name: factor.n_groups for factor in self.model.design.factors}
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Rows left out for missing values, by the variable missing first."""
-        return self.model.design.dropped
-
-    @property
     def aliased(self) -> tuple[str, ...]:
         """Columns of the fixed part left out because the others determine them."""
         kept = set(self.model.names)
@@ -120,10 +104,19 @@ class MixedFit(Fit):
         return self.model.structure.triangles(self.Lambda)
 
     @property
-    def varcorr(self) -> pd.DataFrame:
-        """Variances and covariances: ``group, term1, term2, vcov, sdcor``; residual last."""
-        model = self.model
-        return varcorr(model.design.effects, model.structure, self.Lambda, self.sigma)
+    def blocks(self) -> tuple[Block, ...]:
+        """Random effects that may correlate, each set with its covariance."""
+        covariance = self.sigma**2 * self.Lambda @ self.Lambda.T
+        effects = self.model.design.effects
+        return tuple(
+            Block(effects[s.start][0], tuple(n for _, n in effects[s]), covariance[s, s])
+            for s in self.model.structure.slices
+        )
+
+    @property
+    def residual_sd(self) -> float:
+        """Residual standard deviation: `sigma`."""
+        return self.sigma
 
     @property
     def residual(self) -> pd.Series[Any]:
@@ -233,14 +226,6 @@ class MixedFit(Fit):
         """
         return predict(self, newdata, level, interval, coverage, memberships)
 
-    def tidy(self, level: float = 0.95) -> pd.DataFrame:
-        """All parameters in one table, in broom's columns.
-
-        ``effect, group, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``;
-        standard deviations and correlations follow the fixed effects as ``effect = "ran_pars"``.
-        """
-        return tidy(self, level)
-
     def summary(self, level: float = 0.95) -> Summary:
         """Text to print; rich HTML in a notebook."""
         return summarize(self, level)
@@ -259,9 +244,6 @@ class MixedFit(Fit):
             a notebook.
         """
         return Report((*simple_checks(self), *row_checks(self)), str(self.formula))
-
-    def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         method = "REML" if self.model.reml else "ML"

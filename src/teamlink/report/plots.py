@@ -19,7 +19,7 @@ from scipy import stats
 from teamlink.errors import DataError, OptionError, nearest
 from teamlink.typing import Array
 
-__all__ = ["PLAIN", "Palette", "bare", "caterpillar", "coverage_plot", "replicates_plot"]
+__all__ = ["DARK", "PLAIN", "Palette", "bare", "caterpillar", "coverage_plot", "replicates_plot"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,11 @@ class Palette:
 
 
 PLAIN = Palette()
+DARK = Palette(
+    ink="#e4e7eb", muted="#8f9aa6", faint="#3b444d", accent="#63b7d4", warn="#f0836c"
+)  # fmt: skip
+"""For pages with a dark background."""
+
 _SCENARIOS = {"study": 0, "control 1": 1, "control 2": 2}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NoReturn
@@ -11,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import OptionError
-from teamlink.fitting.fit import Fit
 from teamlink.fitting.summary import Summary
 from teamlink.mixed.checks import simple_checks
+from teamlink.mixed.components import Block
 from teamlink.mixed.generalized.model import GeneralizedMixed
 from teamlink.mixed.generalized.ordinal import Cumulative
 from teamlink.mixed.generalized.parts import Effects, conditional_effects
@@ -25,17 +24,16 @@ from teamlink.mixed.generalized.predict import (
     residuals,
 )
 from teamlink.mixed.generalized.present import summarize_generalized
+from teamlink.mixed.grouped import GroupedFit
 from teamlink.mixed.predict import Level
-from teamlink.mixed.present import tidy
 from teamlink.mixed.trust import Finding, Report
-from teamlink.syntax.formula import Formula
 from teamlink.typing import Array, Table
 
 __all__ = ["GeneralizedFit"]
 
 
 @dataclass(frozen=True)
-class GeneralizedFit(Fit):
+class GeneralizedFit(GroupedFit):
     """A fitted generalized linear mixed model.
 
     Made by `teamlink.glmm`. Besides what every fit has (``params``, ``bse``, ``tvalues``, which
@@ -65,11 +63,6 @@ class GeneralizedFit(Fit):
     unweighted = independent
 
     @property
-    def formula(self) -> Formula:
-        """The formula, as read."""
-        return self.model.design.formula
-
-    @property
     def family(self) -> str:
         """Name of the family."""
         return self.model.family.name
@@ -90,16 +83,6 @@ class GeneralizedFit(Fit):
         """What a binomial response counts, where it came in two categories; else None."""
         categories = self.model.design.categories
         return categories[1] if self.family == "binomial" and categories else None
-
-    @property
-    def ngroups(self) -> dict[str, int]:
-        """Number of groups of each grouping factor."""
-        return {factor.name: factor.n_groups for factor in self.model.design.factors}
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Rows left out for missing values, by the variable missing first."""
-        return self.model.design.dropped
 
     @property
     def aliased(self) -> tuple[str, ...]:
@@ -160,27 +143,20 @@ class GeneralizedFit(Fit):
         )
 
     @property
-    def varcorr(self) -> pd.DataFrame:
-        """Variances and covariances: ``group, term1, term2, vcov, sdcor``.
-
-        They are absolute, on the scale of the link; a Gaussian response has its residual last.
-        """
-        rows: list[tuple[str, str | None, str | None, float, float]] = []
-        factors, structures = self.model.design.factors, self.model.structures
-        for factor, structure in zip(factors, structures, strict=True):
+    def blocks(self) -> tuple[Block, ...]:
+        """Random effects that may correlate, each set with its covariance, on the link's scale."""
+        found: list[Block] = []
+        for factor, structure in zip(self.model.design.factors, self.model.structures, strict=True):
             covariance = self.Lambda[factor.name] @ self.Lambda[factor.name].T
-            sd, names = np.sqrt(np.diag(covariance)), factor.names
-            for block in structure.slices:
-                each = range(block.start, block.stop)
-                rows += [(factor.name, names[i], None, covariance[i, i], sd[i]) for i in each]
-                for i in each:
-                    for j in range(i + 1, block.stop):
-                        size = sd[i] * sd[j]
-                        r = covariance[i, j] / size if size > 0 else np.nan
-                        rows.append((factor.name, names[i], names[j], covariance[i, j], r))
-        if self.family == "gaussian":
-            rows.append(("Residual", None, None, self.sigma**2, self.sigma))
-        return pd.DataFrame(rows, columns=["group", "term1", "term2", "vcov", "sdcor"])
+            found += [
+                Block(factor.name, factor.names[s], covariance[s, s]) for s in structure.slices
+            ]
+        return tuple(found)
+
+    @property
+    def residual_sd(self) -> float | None:
+        """Residual standard deviation of a Gaussian response; None for others."""
+        return self.sigma if self.family == "gaussian" else None
 
     @cached_property
     def random_effects(self) -> tuple[Effects, ...]:
@@ -265,14 +241,6 @@ class GeneralizedFit(Fit):
         """
         return predict_generalized(self, newdata, level, type)
 
-    def tidy(self, level: float = 0.95) -> pd.DataFrame:
-        """All parameters in one table, in broom's columns.
-
-        ``effect, group, term, estimate, std_error, statistic, df, p_value, conf_low, conf_high``;
-        standard deviations and correlations follow the fixed effects as ``effect = "ran_pars"``.
-        """
-        return tidy(self, level)
-
     def report(self) -> Report:
         """Say in plain words whether the fit can be trusted, and why.
 
@@ -286,9 +254,6 @@ class GeneralizedFit(Fit):
     def summary(self, level: float = 0.95) -> Summary:
         """Text to print; rich HTML in a notebook."""
         return summarize_generalized(self, level)
-
-    def _repr_html_(self) -> str:
-        return self.summary()._repr_html_()
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,1 @@
+"""Mediation by named design: equations, effects at their levels, intervals, sensitivity."""

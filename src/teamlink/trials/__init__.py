@@ -1,0 +1,1 @@
+"""Trials and comparisons of schools: cluster trials, difference-in-differences, matching."""

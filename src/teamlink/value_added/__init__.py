@@ -1,0 +1,1 @@
+"""Value added: effects of teachers and schools on scores, and returns to experience."""
