@@ -55,7 +55,7 @@ class ScoreStep:
     def apply(self, prepared: Prepared) -> Prepared:
         """Give the files with the score."""
         frame = prepared.tables[self.table]
-        score = mean_of_items(frame[list(self.items)].to_numpy(dtype=float))
+        score = mean_of_items(frame, self.items)
         units = {}
         if self.standardize:
             units[self.name] = float(np.nanstd(score, ddof=1))

@@ -153,7 +153,7 @@ class TeacherClasses:
                 "teacher": np.arange(1, m + 1),
                 "ability": np.where(untested, np.nan, ability),
                 # years have a long tail; their logarithm has an SD of 0.7
-                "experience": np.round(np.exp(np.log(v["experience.mean"]) + 0.7 * experience), 0),
+                "experience": np.ceil(np.exp(np.log(v["experience.mean"]) + 0.7 * experience)),
                 "prior": prior,
                 "math": v["math.level"] * np.exp(relative),
             }
