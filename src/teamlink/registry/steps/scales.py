@@ -13,7 +13,7 @@ from teamlink.errors import Fault
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.typing import Array
 
-__all__ = ["STEP", "ScalesStep"]
+__all__ = ["STEP", "ScalesStep", "mean_of_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class ScalesStep:
         table = prepared.tables[self.table]
         codes, levels = pd.factorize(table[self.by])
         scores = np.column_stack(
-            [_score(table[list(items)].to_numpy(dtype=float)) for items in self.scales.values()]
+            [mean_of_items(table[list(items)].to_numpy(dtype=float)) for items in self.scales.values()]
         )
         means = group_means(scores, codes.astype(np.intp), len(levels))
         units = {}
@@ -84,7 +84,7 @@ class ScalesStep:
         return prepared.with_columns(self.into, new, units)
 
 
-def _score(answers: Array) -> Array:
+def mean_of_items(answers: Array) -> Array:
     """Mean of the items answered (n,), of answers (n, k); missing where fewer than half are."""
     answered = np.count_nonzero(~np.isnan(answers), axis=1)
     least = -(-answers.shape[1] // 2)
