@@ -6,8 +6,9 @@ same rows under several scenarios: the leverages are computed once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from teamlink.registry.analysis import numbers
 from teamlink.trials.within import Within, lines, ordinary
 from teamlink.typing import Array, Codes
 
-__all__ = ["Regression", "regression"]
+__all__ = ["Regression", "regression", "same_columns"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,15 +30,16 @@ class Regression:
     X : (n, p) columns, about the means of their unit where units are absorbed, times `root`
     fit : leverages and the basis; its coefficients are those of an outcome of zeros
     unit : (n,) codes of what is absorbed, or None
-    cluster : (n,) codes
     root : (n,) roots of the weights
+    order, first : rows cluster by cluster, and where each begins among them
     """
 
     X: Array
     fit: Within
     unit: Codes | None
-    cluster: Codes
     root: Array
+    order: Codes
+    first: Codes
 
     def answer(self, y: Array, contrast: Array) -> Array:
         """Give (7,): a contrast (p,) of the coefficients of y (n,), as named in `FIELDS`."""
@@ -45,9 +47,7 @@ class Regression:
         Q = self.X @ self.fit.back
         b = self.fit.back @ (Q.T @ y)
         e = y - self.X @ b
-        order = np.argsort(self.cluster, kind="stable")
-        _, first = np.unique(self.cluster[order], return_index=True)
-        u = np.add.reduceat((Q * e[:, None])[order], first, axis=0)
+        u: Array = np.add.reduceat((Q * e[:, None])[self.order], self.first, axis=0)
         half = (self.fit.K @ u[:, :, None])[:, :, 0] @ self.fit.back.T
         fit = replace(self.fit, b=b, covariance=half.T @ half)
         found = lines(fit, contrast[None, :], 0.95)
@@ -77,7 +77,9 @@ def regression(
         gone = ", ".join(name for k, name in enumerate(names) if k not in set(kept.tolist()))
         raise FitError(f"units or other columns determine {gone}")
     fit = ordinary(np.zeros(len(X)), X, names, cluster)
-    return Regression(X, fit, unit, cluster, root)
+    order = np.argsort(cluster, kind="stable")
+    _, first = np.unique(cluster[order], return_index=True)
+    return Regression(X, fit, unit, root, order, first)
 
 
 def about_units(columns: Array, unit: Codes | None, root: Array) -> Array:
@@ -90,3 +92,12 @@ def about_units(columns: Array, unit: Codes | None, root: Array) -> Array:
     means = np.column_stack([np.bincount(unit, w * c) for c in columns.T]) / total[:, None]
     found = root[:, None] * (columns - means[unit])
     return found
+
+
+def same_columns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two designs have equal columns; missing values are equal to each other."""
+    return all(
+        one[name] is other[name]
+        or np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f")
+        for name in one
+    )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from teamlink.errors import Fault, nearest
 from teamlink.registry.analysis import FIELDS
-from teamlink.registry.least_squares import Regression, regression
+from teamlink.registry.least_squares import Regression, regression, same_columns
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.registry.study import Claim
 from teamlink.typing import Array, Codes
@@ -78,37 +79,39 @@ class AdjustedDifference:
     def estimate(self, claims: Sequence[Claim], scenarios: Sequence[Prepared]) -> Array:
         """Give (S, C, 7): for each scenario and claim the numbers named in `FIELDS`."""
         result = np.full((len(scenarios), len(claims), len(FIELDS)), np.nan)
-        made: list[tuple[pd.DataFrame, Regression]] = []
+        made: list[tuple[dict[str, Any], Regression]] = []
         for s, scenario in enumerate(scenarios):
-            frame = scenario.frame(self.table, [self.outcome, *self._columns])
+            columns = scenario.columns(self.table, [self.outcome, *self._columns])
+            used = ~pd.isna(columns[self.outcome])
+            for values in columns.values():
+                used &= ~pd.isna(values)
             for name, value in self.only:
-                frame = frame[frame[name].astype(str) == value]
-            frame = frame[frame.notna().all(axis=1)]
-            right = frame.drop(columns=self.outcome)
-            fit = next((fit for known, fit in made if known.equals(right)), None)
-            if fit is None:
-                fit = self._made(right)
-                made.append((right, fit))
-            y = frame[self.outcome].to_numpy(dtype=float)
+                used &= columns[name].astype(str) == value
+            right = {name: columns[name][used] for name in self._columns}
+            found = next((m for m in made if same_columns(m[0], right)), None)
+            if found is None:
+                found = right, self._made(right, int(used.sum()))
+                made.append(found)
+            y = columns[self.outcome][used].astype(float)
             for c, claim in enumerate(claims):
-                result[s, c] = fit.answer(y, self._contrast(claim.term))
+                result[s, c] = found[1].answer(y, self._contrast(claim.term))
         return result
 
     def _contrast(self, term: str) -> Array:
         names = self.terms if self.absorb is not None else ("Intercept", *self.terms)
         return np.array([float(name == term) for name in names])
 
-    def _made(self, right: pd.DataFrame) -> Regression:
-        X = right[list(self.terms)].to_numpy(dtype=float)
+    def _made(self, right: dict[str, Any], n: int) -> Regression:
+        X = np.column_stack([right[name].astype(float) for name in self.terms])
         own = self.cluster or self.absorb
-        cluster = np.arange(len(right)) if own is None else _codes(right[own])
+        cluster = np.arange(n) if own is None else _codes(right[own])
         if self.absorb is None:
-            X = np.column_stack([np.ones(len(X)), X])
+            X = np.column_stack([np.ones(n), X])
             return regression(X, ["Intercept", *self.terms], cluster)
         return regression(X, list(self.terms), cluster, _codes(right[self.absorb]))
 
 
-def _codes(column: pd.Series[object]) -> Codes:
+def _codes(column: Any) -> Codes:
     return np.asarray(pd.factorize(column)[0], dtype=np.intp)
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault, FitError, nearest
 from teamlink.registry.analysis import FIELDS
-from teamlink.registry.least_squares import Regression, regression
+from teamlink.registry.least_squares import Regression, regression, same_columns
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.registry.study import Claim
 from teamlink.trials.cells import cells
@@ -91,32 +92,34 @@ class DifferenceAnalysis:
         asked: Sequence[tuple[DifferenceAnalysis, Sequence[Claim]]], scenarios: Sequence[Prepared]
     ) -> list[Array]:
         """Give what `estimate` gives for several models with one `design`."""
-        made: list[tuple[pd.DataFrame, Regression, Array]] = []
+        first = asked[0][0]
+        outcomes = [model.outcome for model, _ in asked]
+        made: list[tuple[dict[str, Any], Regression, Array]] = []
         results = [np.full((len(scenarios), len(c), len(FIELDS)), np.nan) for _, c in asked]
         for s, scenario in enumerate(scenarios):
-            for (model, _), result in zip(asked, results, strict=True):
-                names = model._columns
-                frame = scenario.frame(model.table, [*names, model.outcome])
-                frame = frame[frame[model.outcome].notna()]
-                for known, fit, contrast in made:
-                    if known.equals(frame[names]):
-                        break
-                else:
-                    fit, contrast = model._made(frame)
-                    made.append((frame[names], fit, contrast))
-                result[s] = fit.answer(frame[model.outcome].to_numpy(dtype=float), contrast)
+            columns = scenario.columns(first.table, [*first._columns, *outcomes])
+            for outcome, result in zip(outcomes, results, strict=True):
+                used = ~np.isnan(columns[outcome])
+                right = {name: columns[name][used] for name in first._columns}
+                found = next((m for m in made if same_columns(m[0], right)), None)
+                if found is None:
+                    found = right, *first._made(right)
+                    made.append(found)
+                result[s] = found[1].answer(columns[outcome][used], found[2])
         return results
 
-    def _made(self, frame: pd.DataFrame) -> tuple[Regression, Array]:
-        """The regression, and what averages its effects."""
+    def _made(self, right: dict[str, Any]) -> tuple[Regression, Array]:
+        """The regression, and what averages its effects; any outcome shows which rows it takes."""
+        n = len(right[self.unit])
+        frame = pd.DataFrame(right).assign(row=np.arange(n))
         try:
             rows: Panel = panel(
-                frame, self.outcome, self.unit, self.time, treated=None, post=None,
+                frame, "row", self.unit, self.time, treated=None, post=None,
                 first_treated=self.first_treated, covariates=(), cluster=None, weights=self.weights,
             )  # fmt: skip
         except DesignError as error:
             raise FitError(str(error)) from error
-        if len(rows.y) < len(frame):
+        if len(rows.y) < n:
             raise FitError("some units are treated from the start, or none is left untreated")
         found = cells(rows, rows.treated)
         periods, names = rows.period_columns()

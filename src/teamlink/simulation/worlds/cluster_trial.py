@@ -111,8 +111,9 @@ class ClusterTrial:
     def columns(self) -> dict[str, tuple[str, ...]]:
         """Columns of each file."""
         schools: tuple[str, ...] = ("school", "district", "treated")
-        teachers: tuple[str, ...] = ("school", "teacher", "stratum", "over30", "retained")
+        teachers: tuple[str, ...] = ("school", "teacher", "over30", "retained")
         schools += ("school_based",) if self.mentors else ()
+        teachers += ("grade",) if self.grades else ()
         teachers += ("dose",) if self.mentors else ()
         teachers += ("other",) if self.target else ()
         students = ("school", "teacher", "student", "prior", "frl", *self.outcomes)
@@ -191,10 +192,10 @@ class ClusterTrial:
         p = population
         district, treated = self._schools_drawn(rng)
         of_school, tested = self._teachers_drawn(district, p, rng)
-        teachers = self._teacher_columns(of_school, tested, district, treated, p, rng)
+        teachers = self._teacher_columns(of_school, district, treated, p, rng)
         schools: dict[str, object] = {
             "school": np.arange(1, self.schools + 1),
-            "district": _labels("D", district),
+            "district": np.array([f"D{d + 1}" for d in range(self.districts)], dtype=object)[district],
             "treated": treated.astype(np.intp),
         }
         if self.mentors:
@@ -238,7 +239,6 @@ class ClusterTrial:
     def _teacher_columns(
         self,
         of_school: Codes,
-        tested: Mask,
         district: Codes,
         treated: Mask,
         p: Mapping[str, float],
@@ -252,16 +252,14 @@ class ClusterTrial:
         chance = p["retained.share"] + p["retained.treated"] * (treated[of_school] - 0.5)
         chance = np.clip(chance + p["retained.over30"] * (older - 0.5), 1e-9, 1 - 1e-9)
         tendency = np.sqrt(rho) * shared[of_school] + np.sqrt(1 - rho) * own
-        label = _labels("D", district)[of_school]
-        if self.grades:
-            label = np.char.add(np.char.add(label, " grade "), np.array(self.grades)[grade])
         found: dict[str, Array | Codes] = {
             "school": of_school + 1,
             "teacher": np.arange(1, n + 1),
-            "stratum": label,
             "over30": older.astype(np.intp),
             "retained": (tendency < special.ndtri(chance)).astype(np.intp),
         }
+        if self.grades:
+            found["grade"] = np.array(self.grades, dtype=object)[grade]
         if self.target:
             found["other"] = (rng.uniform(size=n) >= p["target.share"]).astype(np.intp)
         if self.mentors:
@@ -336,12 +334,6 @@ class ClusterTrial:
             based = np.array([kind == "school-based" for kind in self.mentors])
             effect = effect + p[f"{o}.school_based"] * (based - based.mean())[district[school]]
         return effect
-
-
-def _labels(letter: str, codes: Codes) -> Array:
-    """Codes as text, such as "D3"."""
-    names: Array = np.char.add(letter, np.arange(1, int(codes.max()) + 2).astype(str))[codes]
-    return names
 
 
 WORLD = ClusterTrial

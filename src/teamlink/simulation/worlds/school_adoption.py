@@ -192,8 +192,8 @@ class SchoolAdoption:
             "poverty": poverty,
             "visited": np.isin(np.arange(J), visited).astype(np.intp),
         }
-        latest = np.column_stack([y[:, -1] for y in scores.values()]).mean(axis=1)
-        work = self._work(visited, name, adopted, latest, p, rng)
+        before = before[:, :-1].mean(axis=1)
+        work = self._work(visited, name, adopted, before, p, rng)
         return Tables(
             panel=pd.DataFrame(panel).sort_values(["school", "year"], ignore_index=True),
             schools=pd.DataFrame(schools).sort_values("school", ignore_index=True),
@@ -230,16 +230,16 @@ class SchoolAdoption:
         visited: Codes,
         name: Codes,
         adopted: Array,
-        latest: Array,
+        before: Array,
         p: Mapping[str, float],
         rng: np.random.Generator,
     ) -> dict[str, Array | Codes]:
-        """Scored work of the visited schools; a pupil's earlier score goes with the school's."""
+        """Scored work of the visited schools; earlier scores go with the school's first year."""
         each = spread(self.work_samples, len(visited), 0.3, 4, rng)
         school = np.repeat(visited, each)
         u = rng.standard_normal(len(visited))
         e, r = rng.standard_normal((2, len(school)))
-        prior = latest[school] + p["pupil.sd"] * e
+        prior = before[school] + p["pupil.sd"] * e
         score = p["authentic.prior"] * prior + p["authentic.adoption"] * adopted[school]
         score += p["authentic.school_sd"] * np.repeat(u, each) + p["authentic.pupil_sd"] * r
         return {
