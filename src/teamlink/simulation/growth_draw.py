@@ -70,7 +70,7 @@ class GrowthDraw:
     def tables(self) -> Tables:
         """Give the four files, without anything latent."""
         design, taken = self.design, self.taken
-        n, T = taken.shape
+        n = len(taken)
         times = np.array(list(design.rounds.values()))
         ids, rounds = np.nonzero(taken)
         scores = {
@@ -205,7 +205,8 @@ def _schools(
             place = np.where(moves[:, k], (place + steps) % size, place)
         schools[:, k] = start + place
     # the only school of a district is not left
-    return np.where(size[:, None] > 1, schools, first[:, None])
+    attended: Codes = np.where(size[:, None] > 1, schools, first[:, None])
+    return attended
 
 
 def _scores(

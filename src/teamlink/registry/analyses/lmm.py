@@ -6,6 +6,7 @@ same estimation as a single fit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import Fault, FitError, FormulaError, StudyError, nearest
-from teamlink.inference.refit import refit
-from teamlink.mixed.linear import lmm
+from teamlink.inference.refit import fit_responses
+from teamlink.mixed.bind import bind
+from teamlink.mixed.design import design
 from teamlink.registry.analysis import FIELDS, numbers
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.registry.study import Claim
@@ -85,13 +87,16 @@ class MixedAnalysis:
         for group in _same_design(right, left):
             data = pd.DataFrame(right[group[0]] | left[group[0]], copy=False)
             used = data[[*names, first.outcome]].notna().all(axis=1).to_numpy()
-            fit = lmm(first.formula, data if used.all() else data[used])
             Y = np.column_stack([left[s][o][used] for o in outcomes for s in group])
-            table = refit(fit, Y)
+            if not used.all():
+                data = data[used]
+            model = bind(design(first.formula, data, None, None, None), True, "satterthwaite")
+            table = fit_responses(model, Y, [*range(Y.shape[1])])
             for k, ((_, claims), result) in enumerate(zip(asked, results, strict=True)):
                 rows = table[table["replicate"] // len(group) == k]
                 for c, claim in enumerate(claims):
-                    unit = scenarios[group[0]].unit(claim.term)
+                    parts = claim.term.split(":")
+                    unit = math.prod(scenarios[group[0]].unit(part) for part in parts)
                     result[group, c, :] = read_off(rows, claim.term, unit)
         return results
 

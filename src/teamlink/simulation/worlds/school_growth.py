@@ -159,9 +159,10 @@ class SchoolGrowth:
         )  # fmt: skip
 
     def _pupil_parameters(self) -> tuple[Parameter, ...]:
-        rows = []
-        for name in self.groups:
-            rows.append(Parameter(f"{name}.share", f"share of students with {name}", 0.001, 0.999))
+        rows = [
+            Parameter(f"{name}.share", f"share of students with {name}", 0.001, 0.999)
+            for name in self.groups
+        ]
         for name in self.backgrounds:
             meaning = f"share of the latent variance of {name} that is the school's disadvantage"
             rows.append(Parameter(f"{name}.segregation", meaning, 0, 0.999, 0.0))
