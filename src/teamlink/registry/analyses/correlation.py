@@ -51,7 +51,8 @@ class CorrelationAnalysis:
         at = [(names.index(c.outcome), names.index(c.term)) for c in claims]
         answers = []
         for scenario in scenarios:
-            columns = scenario.frame(self.table, names).to_numpy(dtype=float)
+            found = scenario.columns(self.table, names)
+            columns = np.column_stack([np.asarray(found[n], dtype=float) for n in names])
             answers.append([_correlation(columns[:, [i, j]]) for i, j in at])
         return np.array(answers)
 
