@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import teamlink as tl
@@ -102,3 +103,31 @@ def test_across_levels(rung: str) -> None:
     assert own["df"] == other["df"]
     assert other["logl"] - 1e-6 <= own["logl"] <= other["logl"] + 1e-3
     assert own["srmr_between"] == pytest.approx(other["srmr_between"], abs=2e-4)
+
+
+def test_means_of_factors_of_two_levels() -> None:
+    """Of factors within, only that of items without a level between has means of its own."""
+    expected = json.loads((HOME / "twolevel.json").read_text(encoding="utf-8"))
+    assert expected["script_md5"] == md5(HOME / "twolevel.R"), "twolevel.R has changed"
+    frame = pd.read_csv(HOME / "twolevel.csv.gz")
+    frame = frame.assign(half=np.where(frame["cluster"] % 2 == 0, "even", "odd"))
+    model = """
+    level: 1
+        fx =~ y4 + y5 + y6
+        fw =~ y1 + y2 + y3
+    level: 2
+        fb =~ y1 + y2 + y3
+    """
+    equal = ["loadings", "intercepts"]
+    fit = tl.sem(model, frame, cluster="cluster", group="half", group_equal=equal)
+    where = ["lhs", "op", "rhs", "group", "level"]
+    other = pd.DataFrame(expected["table"]).set_index(where)["est"]
+    own = fit.parameters.assign(group=[row.group for row in fit.table.rows]).set_index(where)
+    free = fit.model.structure.row_parameter >= 0
+    assert set(own.index[free]) == set(other.index)
+    # lavaan stops with a slope left, at every tolerance; the likelihood there is the same.
+    x = fit.x.copy()
+    x[fit.model.structure.row_parameter[free]] = other.loc[own.index[free]]
+    there = fit.model.derivatives(x[None], np.zeros(1, dtype=np.intp))[0][0]
+    assert -there / 2 == pytest.approx(expected["logl"], abs=1e-7)
+    assert expected["logl"] <= fit.llf < expected["logl"] + 1
