@@ -58,7 +58,7 @@ def replicate(
         typer.Option(help="How often each study is run.", show_default=str(REPLICATES)),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 1,
-    jobs: Annotated[int, typer.Option(help="Processes; -1 for one a processor.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Processes; -1 for one a processor.")] = -1,
     quick: Annotated[
         bool, typer.Option("--quick", help=f"Run each study {QUICK} times only.")
     ] = False,
