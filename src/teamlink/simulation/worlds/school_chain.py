@@ -182,7 +182,10 @@ class SchoolChain:
         noise, report = rng.standard_normal((2, J, V))
         total, residual = path_effects(self.variables, population)
         z = (noise * np.sqrt(residual)) @ total.T
-        columns: dict[str, Array | Codes] = {"school": np.arange(1, J + 1), "n_teachers": n_teachers}
+        columns: dict[str, Array | Codes] = {
+            "school": np.arange(1, J + 1),
+            "n_teachers": n_teachers,
+        }
         for v, name in enumerate(self.variables):
             if name in self.reported:
                 r = population[f"{name}.reliability"]
