@@ -171,30 +171,35 @@ def _read(text: str) -> _Read:
     places: dict[str, int] = {}
     labels: dict[str, int] = {}
     definitions: dict[str, Node] = {}
-    for s in read_equations(text).statements:
+    equations = read_equations(text)
+    for s in equations.statements:
         if isinstance(s, Definition):
             definitions[s.name] = s.expression
             continue
         if not isinstance(s, Relation) or s.operator != "~" or len(s.left) != 1:
-            raise FormulaError("a path regression has lines 'y ~ x1 + x2' and 'name := ...' alone")
+            message = "a path regression has lines 'y ~ x1 + x2' and 'name := ...' alone"
+            raise equations.fault(message, s)
         y = s.left[0]
         if y in regressions:
-            raise FormulaError(f"{y!r} has two equations; write one")
+            raise equations.fault(f"{y!r} has two equations; write one", s)
         regressions[y] = ()
         for term in s.terms:
             kinds = {m.kind for m in term.modifiers}
             if term.variable is None or kinds - {"label"}:
-                raise FormulaError(f"the equation of {y!r} may have variables and labels alone")
+                message = f"the equation of {y!r} may have variables and labels alone"
+                raise equations.fault(message, s)
             regressions[y] += (term.variable,)
             place = places.setdefault(f"{y} ~ {term.variable}", len(places))
             for modifier in term.modifiers:
                 if labels.setdefault(str(modifier.values[0]), place) != place:
-                    raise FormulaError(f"{modifier.values[0]!r} labels two paths; they differ here")
+                    message = f"{modifier.values[0]!r} labels two paths; here each has its own"
+                    raise equations.fault(message, s)
     known = set(labels)
     for name, expression in definitions.items():
         for symbol in symbols(expression):
             if symbol.name not in known:
-                raise FormulaError(f"{name}: there is no label {symbol.name!r} above it")
+                message = f"{name}: there is no label {symbol.name!r} above it"
+                raise equations.fault(message, symbol)
         known.add(name)
     names = dict.fromkeys(n for y, xs in regressions.items() for n in (y, *xs))
     return _Read(tuple(names), tuple(regressions.items()), places, labels, definitions)

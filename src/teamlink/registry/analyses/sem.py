@@ -155,9 +155,9 @@ def _parameters(read: Equations) -> dict[str, None]:
 def _place(fit: StructuralFit, term: str) -> int:
     """The place of a term among the parameters of a fit; the first where a label names several."""
     text, mark, level = _spelled(term).partition(" @ ")
-    names = fit.params.index
+    names = fit.params.index.tolist()
     if text in names:
-        return int(names.get_loc(text))
+        return names.index(text)
     parts = text.split(" ")
     for row, place in zip(fit.table.rows, fit.model.structure.row_parameter, strict=True):
         own = [row.lhs, row.op.removesuffix("1"), row.rhs or "1"]

@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import Fault, nearest
+from teamlink.errors import nearest
 from teamlink.simulation.sizes import spread
 from teamlink.simulation.world import Parameter, Tables
 from teamlink.simulation.worlds.school_chain import SchoolChain

@@ -26,7 +26,7 @@ from teamlink.simulation.sizes import spread
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.simulation.worlds.school_chain import LEAST_RESIDUAL, path_effects
-from teamlink.typing import Array, Codes
+from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["WORLD", "SchoolNetworks"]
 
@@ -69,9 +69,11 @@ class SchoolNetworks:
         if self.teachers < self.min_teachers * self.schools:
             text = f"{self.teachers} teachers do not give {self.schools} schools "
             faults.append(Fault(f"{text}{self.min_teachers} each", "teachers"))
-        for name in ("items", "points"):
-            if getattr(self, name) < 2:
-                faults.append(Fault(f"{getattr(self, name)} {name}; at least 2 are needed", name))
+        faults += [
+            Fault(f"{getattr(self, name)} {name}; at least 2 are needed", name)
+            for name in ("items", "points")
+            if getattr(self, name) < 2
+        ]
         if faults:
             raise DesignError(faults)
 
@@ -117,7 +119,9 @@ class SchoolNetworks:
             Parameter("ties.persons", "SD of teachers' own tendencies to name and be named", 0),
             Parameter("ties.mutual", "correlation of the two directions of a pair", 0, 0.99),
             Parameter("ties.response", "share of teachers who fill in the form", 0.2, 1),
-            Parameter("efficacy.agreement", "share of perceived efficacy between schools", 0.001, 1),
+            Parameter(
+                "efficacy.agreement", "share of perceived efficacy between schools", 0.001, 1
+            ),
             Parameter("survey.loading", "correlation of an item's tendency with perception", 0, 1),
             Parameter("survey.mean", "mean perception above the scale's midpoint, SD"),
             Parameter("survey.item_spread", "items' means lie within +- this, SD", 0),
@@ -164,7 +168,7 @@ class SchoolNetworks:
         )
 
     def _ties(
-        self, population: Mapping[str, float], connected: Array, n: Codes, responded: Array,
+        self, population: Mapping[str, float], connected: Array, n: Codes, responded: Mask,
         rng: np.random.Generator,
     ) -> pd.DataFrame:  # fmt: skip
         """The file of ties: a row for each colleague whom someone names."""

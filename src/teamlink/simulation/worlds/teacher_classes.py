@@ -62,9 +62,11 @@ class TeacherClasses:
         if self.teachers < self.min_teachers * self.schools:
             text = f"{self.teachers} teachers do not give {self.schools} schools "
             faults.append(Fault(f"{text}{self.min_teachers} each", "teachers"))
-        for name in ("items", "points"):
-            if getattr(self, name) < 2:
-                faults.append(Fault(f"{getattr(self, name)} {name}; at least 2 are needed", name))
+        faults += [
+            Fault(f"{getattr(self, name)} {name}; at least 2 are needed", name)
+            for name in ("items", "points")
+            if getattr(self, name) < 2
+        ]
         if faults:
             raise DesignError(faults)
 
@@ -119,9 +121,7 @@ class TeacherClasses:
     def draw(self, population: Mapping[str, float], rng: np.random.Generator) -> Tables:
         """Draw the file once."""
         v, J, m = population, self.schools, self.teachers
-        of = np.repeat(
-            np.arange(J), spread(m, J, v["sizes.teachers_cv"], self.min_teachers, rng)
-        )
+        of = np.repeat(np.arange(J), spread(m, J, v["sizes.teachers_cv"], self.min_teachers, rng))
         climate, residual = rng.standard_normal((2, J))
         own, ability, years, prior, error = rng.standard_normal((5, m))
         noise, unseen = rng.standard_normal((m, self.items)), rng.random((m, self.items))
