@@ -27,7 +27,7 @@ TERMS = ("ratio", "difference", "difference in teacher SD")
 
 @dataclass(frozen=True, slots=True)
 class ExperienceAnalysis:
-    """`teamlink.returns_to_experience` with random effects of teachers and schools.
+    """`teamlink.returns_to_experience` with random effects of teachers, and of schools if named.
 
     A claim's term is "ratio", the logarithm of the gain in the higher context over that in the
     lower one; "difference" of the two gains; or "difference in teacher SD", divided by the standard
@@ -50,7 +50,7 @@ class ExperienceAnalysis:
     context: str
     teacher: str = "teacher"
     experience: str = "experience"
-    school: str = "school"
+    school: str = ""
     covariates: tuple[str, ...] = ()
     shape: Literal["linear", "quadratic", "cubic", "quartic", "log"] = "quadratic"
     cap: float = 10.0
@@ -63,16 +63,17 @@ class ExperienceAnalysis:
     def text(self) -> str:
         """The model in words."""
         beside = "".join(f" + {x}" for x in self.covariates)
+        school = f" + (1 | {self.school})" if self.school else ""
         return (
             f"{self.outcome} ~ f({self.experience}) * {self.context}{beside} + (1 | {self.teacher})"
-            f" + (1 | {self.school}), f {self.shape} up to {self.cap:g} years; returns after "
+            f"{school}, f {self.shape} up to {self.cap:g} years; returns after "
             f"{self.at:g} years compared at quantiles {self.low:g} and {self.high:g}"
         )
 
     @property
     def _columns(self) -> list[str]:
-        keys = [self.outcome, self.teacher, self.school, self.experience, self.context]
-        return [*keys, *self.covariates]
+        keys = [self.outcome, self.teacher, self.experience, self.context, *self.covariates]
+        return [*keys, self.school] if self.school else keys
 
     def faults(self, layout: Layout | None) -> Sequence[Fault]:
         """List what is wrong: columns that there are not, numbers out of range."""
@@ -126,7 +127,7 @@ class ExperienceAnalysis:
             # a variance at zero is a valid answer of one replicate
             warnings.simplefilter("ignore", BoundaryFit)
             return returns_to_experience(
-                frame, self.outcome, self.teacher, self.experience, self.context, self.school,
+                frame, self.outcome, self.teacher, self.experience, self.context, self.school or None,
                 gain=True, covariates=self.covariates, shape=self.shape, cap=self.cap,
                 interaction="full", at=self.at, quantiles=(self.low, self.high),
             )  # fmt: skip
