@@ -127,8 +127,8 @@ class ExperienceAnalysis:
             # a variance at zero is a valid answer of one replicate
             warnings.simplefilter("ignore", BoundaryFit)
             return returns_to_experience(
-                frame, self.outcome, self.teacher, self.experience, self.context, self.school or None,
-                gain=True, covariates=self.covariates, shape=self.shape, cap=self.cap,
+                frame, self.outcome, self.teacher, self.experience, self.context,
+                self.school or None, gain=True, covariates=self.covariates, shape=self.shape, cap=self.cap,
                 interaction="full", at=self.at, quantiles=(self.low, self.high),
             )  # fmt: skip
 
