@@ -182,7 +182,7 @@ def _background(
     common = rng.standard_normal((len(deprived), 1))
     own = np.sqrt(r) * common + np.sqrt(1 - r) * rng.standard_normal((len(deprived), k))
     s = np.array([population[f"{x}.segregation"] for x in design.backgrounds])
-    latent = np.sqrt(1 - s) * own - np.sqrt(s) * deprived[:, None]
+    latent: Array = np.sqrt(1 - s) * own - np.sqrt(s) * deprived[:, None]
     for i, name in enumerate(design.groups):
         latent[:, i] = latent[:, i] < special.ndtri(population[f"{name}.share"])
     return latent
