@@ -33,8 +33,8 @@ Rows = dict[str, dict[str, float]]
 def answers(study: Study, seed: int = 3) -> tuple[Rows, dict[str, pd.DataFrame]]:
     tables = tl.simulate_study(study, seed=seed)
     found = analyse(study.pipeline, study.claims, [tables], study.design.keys)[0]
-    rows = {c.id: dict(zip(FIELDS, f.tolist(), strict=True)) for c, f in zip(study.claims, found)}
-    return rows, dict(tables)
+    pairs = zip(study.claims, found.tolist(), strict=True)
+    return {c.id: dict(zip(FIELDS, f, strict=True)) for c, f in pairs}, dict(tables)
 
 
 def test_did_is_that_of_the_public_verb() -> None:
@@ -138,9 +138,7 @@ def test_one_population_gives_the_report_and_the_later_null() -> None:
 def test_a_comparison_of_one_year_would_find_what_the_later_study_does_not() -> None:
     text = entry_text("aiw-2025")
     for o in ("reading", "math"):
-        old = (
-            f'kind = "did"\noutcome = "{o}"\nfirst_treated = "first_year"\nweights = "n_students"'
-        )
+        old = f'kind = "did"\noutcome = "{o}"\nfirst_treated = "first_year"\nweights = "n_students"'
         assert old in text
         text = text.replace(
             old,
@@ -193,7 +191,9 @@ def test_a_sign_error_makes_claims_and_controls_fail(monkeypatch: pytest.MonkeyP
 
 def test_pupils_as_if_schools_did_not_matter_makes_the_null_fail() -> None:
     """Districts for schools in the random part: pupils count as if drawn one by one."""
-    text = entry_text("glazerman-2009").replace("+ district + grade + (1 | school)", "+ (1 | district)")
+    text = entry_text("glazerman-2009").replace(
+        "+ district + grade + (1 | school)", "+ (1 | district)"
+    )
     text = text.replace("truth_times = 40", "truth_times = 5")
     run = tl.replicate(parse_study(text, "broken.toml"), seed=1, replicates=12)
     assert not run.ok

@@ -95,9 +95,13 @@ def test_doses_lie_where_each_district_has_them_and_are_those_of_treated_teacher
     ],
 )
 def test_a_trial_that_cannot_be_is_refused(changes: dict[str, object], message: str) -> None:
-    fields: dict[str, object] = dict(
-        districts=2, schools=20, teachers=40, students=800, outcomes=("math",)
-    )
+    fields: dict[str, object] = {
+        "districts": 2,
+        "schools": 20,
+        "teachers": 40,
+        "students": 800,
+        "outcomes": ("math",),
+    }
     with pytest.raises(DesignError, match=message):
         ClusterTrial(**(fields | changes))  # type: ignore[arg-type]
 

@@ -125,7 +125,9 @@ class DifferenceAnalysis:
         periods, names = rows.period_columns()
         X = np.column_stack([periods, found.columns])
         contrast = np.concatenate([np.zeros(len(names)), found.mass / found.mass.sum()])
-        return regression(X, [*names, *found.names], rows.cluster, rows.unit, rows.weights), contrast
+        return regression(
+            X, [*names, *found.names], rows.cluster, rows.unit, rows.weights
+        ), contrast
 
 
 ANALYSIS = DifferenceAnalysis

@@ -195,7 +195,9 @@ class ClusterTrial:
         teachers = self._teacher_columns(of_school, district, treated, p, rng)
         schools: dict[str, object] = {
             "school": np.arange(1, self.schools + 1),
-            "district": np.array([f"D{d + 1}" for d in range(self.districts)], dtype=object)[district],
+            "district": np.array([f"D{d + 1}" for d in range(self.districts)], dtype=object)[
+                district
+            ],
             "treated": treated.astype(np.intp),
         }
         if self.mentors:
@@ -231,7 +233,9 @@ class ClusterTrial:
         of_school = [np.repeat(chosen, each)]
         rest = self.teachers - self._teachers
         if rest:
-            of_school.append(np.repeat(np.arange(self.schools), spread(rest, self.schools, cv, 1, rng)))
+            of_school.append(
+                np.repeat(np.arange(self.schools), spread(rest, self.schools, cv, 1, rng))
+            )
         return np.concatenate(of_school), np.arange(self.teachers) < self._teachers
 
     def _teacher_columns(

@@ -117,7 +117,9 @@ class SchoolAdoption:
         """Population values that a draw needs."""
         found = [
             Parameter("quality.adopters", "quality of adopters above others, school SD", -3, 3),
-            Parameter("poverty.adopters", "poverty of adopters above others, school SD", -3, 3, 0.0),
+            Parameter(
+                "poverty.adopters", "poverty of adopters above others, school SD", -3, 3, 0.0
+            ),
             Parameter("sizes.students_cv", "variation of school sizes", 0, 1.5, default=0.8),
             Parameter("pupil.sd", "scores within a school and year, SD", 0.1, 2, default=0.93),
             Parameter("authentic.adoption", "effect on scored work, SD", -1, 1),
