@@ -204,7 +204,11 @@ class ClusterTrial:
             based = np.array([kind == "school-based" for kind in self.mentors])[district]
             schools["school_based"] = based.astype(np.intp)
         students = self._students_drawn(of_school, tested, district, treated, teachers, p, rng)
-        frames = {"students": students, "teachers": teachers, "schools": schools}
+        frames: dict[str, Mapping[str, object]] = {
+            "students": students,
+            "teachers": teachers,
+            "schools": schools,
+        }
         names = self.columns
         return Tables(
             **{n: pd.DataFrame({c: f[c] for c in names[n]}, copy=False) for n, f in frames.items()}
