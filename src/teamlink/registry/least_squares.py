@@ -84,14 +84,14 @@ def regression(
 
 def about_units(columns: Array, unit: Codes | None, root: Array) -> Array:
     """Columns (n, p) about the weighted mean of their unit, times the roots of the weights."""
-    found: Array = columns * root[:, None]
     if unit is None:
-        return found
+        rows: Array = columns * root[:, None]
+        return rows
     w = np.square(root)
     total = np.maximum(np.bincount(unit, w), 1e-300)
     means = np.column_stack([np.bincount(unit, w * c) for c in columns.T]) / total[:, None]
-    found = root[:, None] * (columns - means[unit])
-    return found
+    about: Array = root[:, None] * (columns - means[unit])
+    return about
 
 
 def same_columns(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

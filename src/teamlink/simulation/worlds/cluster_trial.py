@@ -195,14 +195,20 @@ class ClusterTrial:
         teachers = self._teacher_columns(of_school, district, treated, p, rng)
         schools: dict[str, object] = {
             "school": np.arange(1, self.schools + 1),
-            "district": np.array([f"D{d + 1}" for d in range(self.districts)], dtype=object)[district],
+            "district": np.array([f"D{d + 1}" for d in range(self.districts)], dtype=object)[
+                district
+            ],
             "treated": treated.astype(np.intp),
         }
         if self.mentors:
             based = np.array([kind == "school-based" for kind in self.mentors])[district]
             schools["school_based"] = based.astype(np.intp)
         students = self._students_drawn(of_school, tested, district, treated, teachers, p, rng)
-        frames = {"students": students, "teachers": teachers, "schools": schools}
+        frames: dict[str, Mapping[str, object]] = {
+            "students": students,
+            "teachers": teachers,
+            "schools": schools,
+        }
         names = self.columns
         return Tables(
             **{n: pd.DataFrame({c: f[c] for c in names[n]}, copy=False) for n, f in frames.items()}

@@ -32,7 +32,7 @@ from scipy.spatial.distance import cdist
 from teamlink.errors import DesignError, Fault
 from teamlink.simulation.sizes import spread
 from teamlink.simulation.world import Parameter, Tables, check_population
-from teamlink.typing import Array, Codes
+from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["WORLD", "SchoolAdoption"]
 
@@ -216,11 +216,11 @@ class SchoolAdoption:
         )
         return n
 
-    def _visited(self, before: Array, adopted: Array, rng: np.random.Generator) -> Codes:
+    def _visited(self, before: Array, adopted: Mask, rng: np.random.Generator) -> Codes:
         """Schools that are visited: adopters at random, then their nearest others."""
         half = self.visited_schools // 2
         ours = np.sort(np.argsort(rng.uniform(size=self.adopters))[:half])
-        others = np.flatnonzero(~np.asarray(adopted))
+        others = np.flatnonzero(~adopted)
         z = (before - before.mean(axis=0)) / before.std(axis=0)
         _, nearest = linear_sum_assignment(cdist(z[ours], z[others], "sqeuclidean"))
         return np.concatenate([ours, others[nearest]])
@@ -229,7 +229,7 @@ class SchoolAdoption:
         self,
         visited: Codes,
         name: Codes,
-        adopted: Array,
+        adopted: Mask,
         before: Array,
         p: Mapping[str, float],
         rng: np.random.Generator,
