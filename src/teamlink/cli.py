@@ -95,7 +95,9 @@ def replicate(
         chosen = [find(key) for key in dict.fromkeys(keys or all_keys())]
         studies = [s for s in chosen if keys or s.status == "ready"]
         done = []
-        for study in studies:
+        for i, study in enumerate(studies, 1):
+            if len(studies) > 1 and sys.stderr.isatty():
+                print_line(f"study {i} of {len(studies)}: {study.key}", stderr=True)
             memory = None if resume is None else resume / f"{study.key}.jsonl"
             again = run_study(study, seed=seed, replicates=times, jobs=jobs, resume=memory)
             done.append(again)
@@ -259,7 +261,7 @@ def cited_without_number() -> dict[str, Any]:
     from teamlink.registry.tags import TAGS
     from teamlink.registry.works import works
 
-    found = [asdict(work) | {"short": work.short} for work in works()]
+    found = [asdict(work) for work in works()]
     lists = {name: list(words) for name, words in TAGS.items()}
     return {"tags": lists, "works": found}
 

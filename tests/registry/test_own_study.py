@@ -1,6 +1,5 @@
 """A study of one's own: the template, the validator, and what it refuses."""
 
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,6 @@ from teamlink.registry.reading import parse_study
 from teamlink.registry.replicate import replicate
 
 RUNNER = CliRunner()
-
-
-@pytest.fixture
-def template() -> str:
-    return (resources.files("teamlink.registry") / "template.toml").read_text(encoding="utf-8")
 
 
 def test_the_template_is_well_formed_and_holds(template: str) -> None:

@@ -56,7 +56,9 @@ def test_claims_are_read_off_by_label_definition_and_parameter() -> None:
 
 def test_two_levels_and_columns_of_the_coarser_file() -> None:
     model = StructuralAnalysis(TWO, table="students", cluster="school")
-    found = model.estimate([claim("math ~ collab @ between"), claim("math ~ ses @ within")], [files()])
+    found = model.estimate(
+        [claim("math ~ collab @ between"), claim("math ~ ses @ within")], [files()]
+    )
     assert found.shape == (1, 2, len(FIELDS))
     assert 0.2 < found[0, 0, 0] < 0.6
     assert 0.9 < found[0, 1, 0] < 1.1
@@ -73,9 +75,7 @@ def test_two_levels_and_columns_of_the_coarser_file() -> None:
         ("collab ~ math", CHAIN, False),
     ],
 )
-def test_a_term_that_the_equations_do_not_have_is_refused(
-    term: str, text: str, good: bool
-) -> None:
+def test_a_term_that_the_equations_do_not_have_is_refused(term: str, text: str, good: bool) -> None:
     faults = StructuralAnalysis(text).term_faults(claim(term), None)
     assert bool(faults) is not good
     if faults:

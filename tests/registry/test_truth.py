@@ -73,7 +73,9 @@ def test_the_large_world_agrees_with_the_closed_form(goddard: str) -> None:
 
 
 def test_without_an_effect_the_true_value_is_zero_exactly(goddard: str) -> None:
-    study = parse_study(goddard.replace('status = "ready"\n', 'status = "ready"\ntruth_times = 3\n'))
+    study = parse_study(
+        goddard.replace('status = "ready"\n', 'status = "ready"\ntruth_times = 3\n')
+    )
     slopes = true_slopes(study, scenarios(study))
     assert (slopes[1] == 0).all()
     np.testing.assert_allclose(slopes[2], -slopes[0], rtol=0.02)

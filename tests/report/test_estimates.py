@@ -170,6 +170,12 @@ class TestEffects:
         assert "[0.060, 0.450]" in lines[3]
         assert "−0.100" in lines[4]
 
+    def test_of_a_mediation_model_are_its_effects(self) -> None:
+        hsb = tl.datasets.load("hsb82").assign(catholic=lambda d: (d["sector"] == "Catholic") * 1.0)
+        found = tl.mediate("2-1-1", x="catholic", m="ses", y="mathach", data=hsb, cluster="school")
+        assert tl.effects_table(found) == tl.effects_table(found.effects)
+        assert "indirect: catholic -> ses -> mathach" in tl.effects_table(found)
+
     def test_defined_parameters(self) -> None:
         found = cells(tl.effects_table(fit(MORE)))
         value = fit(MORE).params["ratio"]

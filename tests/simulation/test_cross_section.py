@@ -17,9 +17,7 @@ def test_the_correlations_are_those_asked_for() -> None:
 
 
 def test_a_correlation_changes_its_own_pair_and_no_other() -> None:
-    one, other = (
-        generate(WORLD, {"a.c": r}, np.random.default_rng(2)).states for r in (0.0, 0.4)
-    )
+    one, other = (generate(WORLD, {"a.c": r}, np.random.default_rng(2)).states for r in (0.0, 0.4))
     assert one[["state", "a", "b"]].equals(other[["state", "a", "b"]])
     assert not one["c"].equals(other["c"])
 

@@ -5,12 +5,13 @@ It sees the files and nothing else, and does not know which scenario they come f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import StudyError, nearest
+from teamlink.errors import DroppedRows, StudyError, nearest
 from teamlink.registry.analysis import FIELDS
 from teamlink.registry.prepared import prepare
 from teamlink.registry.study import Claim, Model, Pipeline
@@ -52,6 +53,19 @@ def analyse(
     """
     if needed is None:
         needed = np.ones((len(scenarios), len(claims)), dtype=bool)
+    with warnings.catch_warnings():
+        # answers and scores are missing by design, in every replicate anew
+        warnings.simplefilter("ignore", DroppedRows)
+        return _analyse(pipeline, claims, scenarios, keys, needed)
+
+
+def _analyse(
+    pipeline: Pipeline,
+    claims: Sequence[Claim],
+    scenarios: Sequence[Mapping[str, pd.DataFrame]],
+    keys: Mapping[str, tuple[str, ...]],
+    needed: Mask,
+) -> Array:
     prepared = prepare(pipeline.steps, scenarios, keys)
     result = np.full((len(scenarios), len(claims), len(FIELDS)), np.nan)
     for names in _together(pipeline, claims):

@@ -25,6 +25,7 @@ DOCUMENTS = {
 
 _ROW = {
     "key": Key(),
+    "short": Key(),
     "citation": Key(),
     "reason": Key(),
     "cited_in": Key(list),
@@ -39,6 +40,7 @@ class Work:
     Attributes
     ----------
     key : its name in the registry
+    short : the form used in tables
     citation : where it stands in print
     reason : why nothing is run again
     cited_in : which documents cite it, see `DOCUMENTS`
@@ -46,29 +48,13 @@ class Work:
     """
 
     key: str
+    short: str
     citation: str
     reason: str
     cited_in: tuple[str, ...]
     practices: tuple[str, ...]
     goals: tuple[str, ...]
     supports: tuple[str, ...]
-
-    @property
-    def short(self) -> str:
-        """The form used in tables: what stands before the year, and the year.
-
-        Examples
-        --------
-        >>> next(w for w in works() if w.key == "jacobs-2013").short
-        'Jacobs (2013)'
-        """
-        head, _, rest = self.citation.partition(" (")
-        if not rest or "," not in head:
-            return head.split(":")[0].split(",")[0]
-        names = [part.strip(" &.") for part in head.split(",")[::2]]
-        shown = names[0] if len(names) == 1 else f"{names[0]} & {names[1]}"
-        shown = f"{names[0]} et al." if len(names) > 2 else shown
-        return f"{shown} ({rest.partition(')')[0]})"
 
 
 @cache
@@ -94,6 +80,7 @@ def works() -> tuple[Work, ...]:
     made = [
         Work(
             key=row["key"],
+            short=row["short"],
             citation=row["citation"],
             reason=row["reason"],
             cited_in=tuple(row["cited_in"]),

@@ -158,9 +158,10 @@ def _facts(study: Mapping[str, Any], claim: Mapping[str, Any]) -> list[tuple[str
     ends = interval(claim["conf_low"], claim["conf_high"])
     size = "" if claim["magnitude"] is None else f"size {decimals(claim['magnitude'])}; "
     error = f"\u00b1 {100 * (claim['share_error'] or 0):.1f} (Monte-Carlo error)"
-    exaggerated = ("if significant, too large by", times(claim["exaggeration"]), "")
-    if claim["wrong_sign"] is not None:
-        exaggerated = (*exaggerated[:2], f"wrong sign in {percent(claim['wrong_sign'])}")
+    log = "the logarithm; " if claim["scale"] == "ratio" else ""
+    wrong = claim["wrong_sign"]
+    signs = "" if wrong is None else f"{log}wrong sign in {percent(wrong)}"
+    exaggerated = "if significant, too large by", times(claim["exaggeration"]), signs
     return [
         ("published", f"{sign(claim['published'])} {claim['published']}", size + claim["source"]),
         ("found", f"{sign(claim['recovered'])} {claim['recovered']}", ""),

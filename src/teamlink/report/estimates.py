@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from teamlink.errors import DataError, OptionError, check_option
+from teamlink.mediation.result import Mediation
 from teamlink.report.numbers import decimals, interval, p_value
 from teamlink.report.path_graph import stars
 from teamlink.report.records import records
@@ -62,7 +63,7 @@ def _named(what: object) -> dict[str, StructuralFit]:
 
 
 def effects_table(
-    effects: pd.DataFrame | StructuralFit,
+    effects: pd.DataFrame | StructuralFit | Mediation,
     format: Format = "markdown",
     caption: str = "",
     *,
@@ -72,10 +73,10 @@ def effects_table(
 
     Parameters
     ----------
-    effects : pandas.DataFrame or StructuralFit
-        A frame with columns ``effect, estimate, std_error, conf_low, conf_high``, and perhaps
-        ``level``, ``path`` and ``p``; or a fit by `teamlink.sem`, whose defined parameters are
-        shown.
+    effects : Mediation, StructuralFit or pandas.DataFrame
+        A mediation model, its effects; a fit by `teamlink.sem`, its defined parameters; or a frame
+        with columns ``effect, estimate, std_error, conf_low, conf_high``, and perhaps ``level``,
+        ``path`` and ``p``, as a mediation's ``conf_int("bca")`` gives.
     format : {"text", "markdown", "latex", "html"}
         LaTeX uses the booktabs rules.
     caption : str
@@ -111,7 +112,9 @@ def effects_table(
     """
     check_option("format", format, ["text", "markdown", "latex", "html"])
     check_option("digits", digits, list(range(9)))
-    frame = _defined(effects) if isinstance(effects, StructuralFit) else effects
+    if isinstance(effects, StructuralFit):
+        effects = _defined(effects)
+    frame = effects.effects if isinstance(effects, Mediation) else effects
     needed = ("effect", "estimate", "std_error", "conf_low", "conf_high")
     missing = [name for name in needed if name not in frame.columns]
     if missing:

@@ -132,12 +132,7 @@ def grouped(data: Data) -> str:
         words = data.get("tags", {}).get(kind, [])
         rows = "".join(_group(data, kind, word) for word in words)
         if rows:
-            parts.append(
-                f'<h3>{title}</h3><div class="wide"><table><thead><tr><th scope="col"></th>'
-                '<th scope="col">claims that come back</th><th scope="col">studies</th>'
-                '<th scope="col">cited without a number</th></tr></thead>'
-                f"<tbody>{rows}</tbody></table></div>"
-            )
+            parts.append(f'<h3>{title}</h3><div class="groups">{rows}</div>')
     return "".join(parts)
 
 
@@ -149,19 +144,17 @@ def _group(data: Data, kind: str, word: str) -> str:
     claims = [c for s in studies for c in s["claims"]]
     links = ", ".join(f'<a href="#{safe(s["study"])}">{safe(s["short"])}</a>' for s in studies)
     named = ", ".join(safe(w["short"]) for w in works)
-    if not claims:
-        said = "<strong>no quantitative claim carries it</strong>"
-    else:
+    said = "<strong>no quantitative claim carries it</strong>"
+    if claims:
         counts = [
             f"{sum(c['holds'] for c in claims if c['published'] == d)} of "
             f"{sum(c['published'] == d for c in claims)} {d}"
             for d in ("positive", "negative", "null")
             if any(c["published"] == d for c in claims)
         ]
-        said = ", ".join(counts)
-    return (
-        f'<tr><th scope="row">{safe(word)}</th><td>{said}</td><td>{links}</td><td>{named}</td></tr>'
-    )
+        said = f"{', '.join(counts)} come back: {links}"
+    also = named and f'<p class="small">Cited without a number: {named}</p>'
+    return f"<div><b>{safe(word)}</b><div><p>{said}</p>{also}</div></div>"
 
 
 def contradictions(studies: Sequence[Data]) -> str:
@@ -193,8 +186,8 @@ def _side(study: Data, claim: Data) -> str:
     ends = interval(claim["conf_low"], claim["conf_high"])
     return (
         f'<tr><td><a href="#{safe(study["study"])}">{safe(claim["claim"])}</a></td>'
-        f"<td>{safe(claim['text'])}</td><td>{sign(claim['published'])} "
-        f"{safe(claim['published'])}</td><td class='n'>{decimals(claim['estimate'])} {ends}</td>"
+        f"<td>{safe(claim['text'])}<small>{_signed(claim['published'])}, found "
+        f"{decimals(claim['estimate'])} {ends}</small></td>"
         f"<td>{badge(claim['verdict'], claim['holds'])}</td></tr>"
     )
 

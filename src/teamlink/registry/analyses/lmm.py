@@ -85,7 +85,7 @@ class MixedAnalysis:
         for group in _same_design(right, left):
             data = pd.DataFrame(right[group[0]] | left[group[0]], copy=False)
             used = data[[*names, first.outcome]].notna().all(axis=1).to_numpy()
-            fit = lmm(first.formula, data)
+            fit = lmm(first.formula, data if used.all() else data[used])
             Y = np.column_stack([left[s][o][used] for o in outcomes for s in group])
             table = refit(fit, Y)
             for k, ((_, claims), result) in enumerate(zip(asked, results, strict=True)):

@@ -54,8 +54,10 @@ class PathRegressionAnalysis:
             read = _read(self.equations)
         except FormulaError as error:
             return [Fault(str(error), where)]
-        return [] if layout is None else layout.column_faults(
-            self.table, read.variables, where, joined=True
+        return (
+            []
+            if layout is None
+            else layout.column_faults(self.table, read.variables, where, joined=True)
         )
 
     def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002

@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import Fault, FitError, FormulaError, NotConverged, StudyError, nearest
+from teamlink.inference.refit import refit
 from teamlink.registry.analysis import numbers
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.registry.study import Claim
 from teamlink.structural.estimation import sem
 from teamlink.structural.parameters import variable_names
+from teamlink.structural.result import StructuralFit
 from teamlink.syntax.equations import Equations, read_equations
 from teamlink.syntax.statements import Block, Definition, Relation
 from teamlink.typing import Array
@@ -77,17 +79,24 @@ class StructuralAnalysis:
         """Give (S, C, 7): for each scenario and claim the numbers named in `FIELDS`."""
         read = read_equations(self.equations)
         names = [*variable_names(read), *([self.cluster] if self.cluster else [])]
-        return np.stack([self._one(read, claims, s, names) for s in scenarios])
+        frames = [s.frame(self.table, names) for s in scenarios]
+        first = self._fit(read, frames[0])
+        places = [_place(first, claim.term) for claim in claims]
+        alone = bool(self.cluster) or self.missing == "fiml" or self.estimator != "ml"
+        again = None if alone else _refitted(first, frames[1:])
+        if again is None:
+            fits = [self._fit(read, frame) for frame in frames[1:]]
+            again = np.array([[fit.params.to_numpy(), fit.bse.to_numpy()] for fit in fits])
+        found = np.array([[first.params.to_numpy(), first.bse.to_numpy()], *again])
+        return numbers(found[:, 0, places], found[:, 1, places])
 
-    def _one(
-        self, read: Equations, claims: Sequence[Claim], scenario: Prepared, names: list[str]
-    ) -> Array:
+    def _fit(self, read: Equations, frame: pd.DataFrame) -> StructuralFit:
         with warnings.catch_warnings():
             # a fit that did not converge is a failed replicate, by the record below
             warnings.simplefilter("ignore", NotConverged)
             fit = sem(
                 read,
-                scenario.frame(self.table, names),
+                frame,
                 cluster=self.cluster or None,
                 missing=self.missing,
                 estimator=self.estimator,
@@ -95,9 +104,25 @@ class StructuralAnalysis:
             )
         if not fit.converged:
             raise FitError("the structural model did not converge")
-        rows = [_row(fit.parameters, claim.term) for claim in claims]
-        estimate, se = (np.array([row[k] for row in rows], dtype=float) for k in ("est", "se"))
-        return numbers(estimate, se)
+        return fit
+
+
+def _refitted(fit: StructuralFit, frames: Sequence[pd.DataFrame]) -> Array | None:
+    """Estimates and standard errors (S, 2, q) of the same model in other files, fitted together.
+
+    None where the files have other numbers of complete rows than the one fitted.
+    """
+    names = list(fit.model.observations.names)
+    rows = [frame[names].to_numpy(dtype=float) for frame in frames]
+    rows = [own[~np.isnan(own).any(axis=1)] for own in rows]
+    if not rows or any(len(own) != fit.nobs for own in rows):
+        return None
+    table = refit(fit, np.column_stack([own.ravel() for own in rows]))
+    if not table["converged"].all():
+        raise FitError("the structural model did not converge")
+    both = table[["estimate", "std_error"]].to_numpy().reshape(len(rows), -1, 2)
+    answers: Array = both.transpose(0, 2, 1)
+    return answers
 
 
 def _spelled(term: str) -> str:
@@ -127,22 +152,18 @@ def _parameters(read: Equations) -> dict[str, None]:
     return names
 
 
-def _row(table: pd.DataFrame, term: str) -> pd.Series[float]:
-    """The row of a parameter table that a term names."""
+def _place(fit: StructuralFit, term: str) -> int:
+    """The place of a term among the parameters of a fit; the first where a label names several."""
     text, mark, level = _spelled(term).partition(" @ ")
-    named = (table["label"] == text) | ((table["op"] == ":=") & (table["lhs"] == text))
-    found = table[named]
+    names = fit.params.index
+    if text in names:
+        return int(names.get_loc(text))
     parts = text.split(" ")
-    if found.empty and len(parts) == 3:
-        rhs = "" if parts[2] == "1" else parts[2]
-        found = table[
-            (table["lhs"] == parts[0]) & (table["op"] == parts[1]) & (table["rhs"] == rhs)
-        ]
-        found = found[found["level"] == int(level)] if mark else found
-    if found.empty:
-        raise StudyError(f"the model has no parameter {term!r}")
-    row: pd.Series[float] = found.iloc[0]
-    return row
+    for row, place in zip(fit.table.rows, fit.model.structure.row_parameter, strict=True):
+        own = [row.lhs, row.op.removesuffix("1"), row.rhs or "1"]
+        if place >= 0 and own == parts and (not mark or row.level == int(level)):
+            return int(place)
+    raise StudyError(f"the model has no free parameter {term!r}")
 
 
 ANALYSIS = StructuralAnalysis

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from teamlink.errors import DroppedRows, Fault
+from teamlink.errors import Fault
 from teamlink.measurement import survey_scale
 from teamlink.registry.prepared import Layout, Prepared
 
@@ -61,10 +60,7 @@ class ScaleStep:
     def apply(self, prepared: Prepared) -> Prepared:
         """Give the files with the scale."""
         table = prepared.tables[self.table]
-        with warnings.catch_warnings():
-            # unanswered items are part of the simulated survey, not news in every replicate
-            warnings.simplefilter("ignore", DroppedRows)
-            scores = survey_scale(table, by=self.by, items=list(self.items)).scores["score"]
+        scores = survey_scale(table, by=self.by, items=list(self.items)).scores["score"]
         units = {}
         if self.standardize:
             units[self.name] = float(scores.std(ddof=1))

@@ -13,7 +13,7 @@ from teamlink.errors import Fault
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.typing import Array
 
-__all__ = ["STEP", "ScalesStep"]
+__all__ = ["STEP", "ScalesStep", "mean_of_items"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,8 @@ class ScalesStep:
         """Give the files with the scales."""
         table = prepared.tables[self.table]
         codes, levels = pd.factorize(table[self.by])
-        # column by column: taking several at once out of a frame costs more than the means
         scores = np.column_stack(
-            [
-                _score(np.column_stack([table[item].to_numpy(dtype=float) for item in items]))
-                for items in self.scales.values()
-            ]
+            [mean_of_items(table, items) for items in self.scales.values()]
         )
         means = group_means(scores, codes.astype(np.intp), len(levels))
         units = {}
@@ -88,11 +84,15 @@ class ScalesStep:
         return prepared.with_columns(self.into, new, units)
 
 
-def _score(answers: Array) -> Array:
-    """Mean of the items answered (n,), of answers (n, k); missing where fewer than half are."""
-    answered = np.count_nonzero(~np.isnan(answers), axis=1)
-    least = -(-answers.shape[1] // 2)
-    total = np.nansum(answers, axis=1)
+def mean_of_items(table: pd.DataFrame, items: Sequence[str]) -> Array:
+    """Mean (n,) of the items that each row answers; missing where fewer than half are."""
+    total, answered = np.zeros(len(table)), np.zeros(len(table), dtype=np.intp)
+    for item in items:
+        answer = table[item].to_numpy(dtype=float)
+        seen = ~np.isnan(answer)
+        answered += seen
+        total += np.where(seen, answer, 0.0)
+    least = -(-len(items) // 2)
     return np.where(answered >= least, total / np.maximum(answered, 1), np.nan)
 
 

@@ -182,7 +182,10 @@ class SchoolChain:
         noise, report = rng.standard_normal((2, J, V))
         total, residual = path_effects(self.variables, population)
         z = (noise * np.sqrt(residual)) @ total.T
-        columns: dict[str, Array | Codes] = {"school": np.arange(1, J + 1), "n_teachers": n_teachers}
+        columns: dict[str, Array | Codes] = {
+            "school": np.arange(1, J + 1),
+            "n_teachers": n_teachers,
+        }
         for v, name in enumerate(self.variables):
             if name in self.reported:
                 r = population[f"{name}.reliability"]
@@ -194,15 +197,15 @@ class SchoolChain:
     ) -> pd.DataFrame:
         """The teacher file; `of` (teachers,) are their schools."""
         m, items = len(of), self.items
-        columns: dict[str, Array | Codes] = {"school": of + 1, "teacher": np.arange(1, m + 1)}
+        answers = np.empty((m, items * len(self.surveyed)))
         h, mood = population["survey.halo"], rng.standard_normal(m)
-        for name, item_names in self.item_names.items():
+        for k, name in enumerate(self.surveyed):
             own = rng.standard_normal(m)
             noise, unseen = rng.standard_normal((m, items)), rng.random((m, items))
             a = population[f"{name}.agreement"]
             disagreement = np.sqrt(h) * mood + np.sqrt(1 - h) * own
             latent = z[of, self.variables.index(name)]
-            answers = likert(
+            block = likert(
                 np.sqrt(a) * latent + np.sqrt(1 - a) * disagreement,
                 noise,
                 loading=population["survey.loading"],
@@ -211,9 +214,13 @@ class SchoolChain:
                 item_spread=population["survey.item_spread"],
                 step=population["survey.step"],
             )
-            seen = np.where(unseen < population["survey.missing"], np.nan, answers)
-            columns |= dict(zip(item_names, seen.T, strict=True))
-        return pd.DataFrame(columns)
+            seen = unseen >= population["survey.missing"]
+            answers[:, k * items : (k + 1) * items] = np.where(seen, block, np.nan)
+        names = [item for own in self.item_names.values() for item in own]
+        table = pd.DataFrame(answers, columns=names, copy=False)
+        table.insert(0, "school", of + 1)
+        table.insert(1, "teacher", np.arange(1, m + 1))
+        return table
 
 
 def path_effects(

@@ -100,7 +100,9 @@ class SchoolTrends:
             Parameter("trend.sd", "SD of schools' trends that supports leave unexplained", 0),
             Parameter("score.sd", "SD of schools' first results, in SD of trends", 0),
             Parameter("year.sd", "SD of a year's result about the trend, in SD of trends", 0),
-            Parameter("survey.agreement", "share of teachers' perceptions between schools", 0.01, 1),
+            Parameter(
+                "survey.agreement", "share of teachers' perceptions between schools", 0.01, 1
+            ),
             Parameter("survey.loading", "correlation of an answer with perception", 0, 1),
             Parameter("sizes.teachers_cv", "variation of teachers a school", 0, 1, default=0.4),
         )
