@@ -102,7 +102,9 @@ class ShareAnalysis:
                 side -= of == self.groups[-1] if len(self.groups) == GROUPS_AT_MOST else 0
             used &= side != 0
             estimate, std_error, df = weighted_contrast(self._answers(y)[used], w[used], side[used])
-            rows.append(np.tile(numbers(estimate - self.benchmark, std_error, df), (len(claims), 1)))
+            rows.append(
+                np.tile(numbers(estimate - self.benchmark, std_error, df), (len(claims), 1))
+            )
         return np.array(rows)
 
     def _answers(self, y: Array) -> Array:
