@@ -123,12 +123,13 @@ class ExperienceAnalysis:
         return np.stack(rows)
 
     def _returns(self, frame: pd.DataFrame) -> ExperienceReturns:
+        school = self.school or None
         with warnings.catch_warnings():
             # a variance at zero is a valid answer of one replicate
             warnings.simplefilter("ignore", BoundaryFit)
             return returns_to_experience(
-                frame, self.outcome, self.teacher, self.experience, self.context,
-                self.school or None, gain=True, covariates=self.covariates, shape=self.shape, cap=self.cap,
+                frame, self.outcome, self.teacher, self.experience, self.context, school,
+                gain=True, covariates=self.covariates, shape=self.shape, cap=self.cap,
                 interaction="full", at=self.at, quantiles=(self.low, self.high),
             )  # fmt: skip
 
