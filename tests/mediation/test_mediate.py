@@ -228,7 +228,7 @@ class TestCautions:
             warnings.simplefilter("always")
             found = tl.mediate("2-1-1", "x2", "m1", "y1", odd, "school")
         assert any(w.category is ImproperSolution for w in told)
-        assert "variance of y1 is negative" in str(found.summary())
+        assert "variance of y1 between clusters is negative" in str(found.summary())
         assert set(found.effects["method"]) == {"delta"}
         with pytest.warns(ImproperSolution):
             found.conf_int("monte-carlo")

@@ -132,7 +132,8 @@ def nested_likelihood(
             faults.add(f"{J} cluster{where}", "the data", "two levels need more")
         if faults:
             continue
-        _check_levels(Y, z, codes, names, own, where, faults)
+        given = table.roles[2 * g].exogenous if slopes and table.conventions.fixed_x else ()
+        _check_levels(Y, z, codes, names, own, where, faults, given)
         if faults:
             continue
         _warn_few(J, len(between), where)
@@ -297,11 +298,14 @@ def _check_variation(
 
 def _check_levels(
     Y: Array, z: Array, codes: Codes, names: Sequence[str], own: Sequence[str], where: str,
-    faults: Faults,
+    faults: Faults, given: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Refuse variables that determine each other, within clusters or between them.
 
-    Where values are missing, rows and clusters that lack none are looked at, if they are enough.
+    Those given are looked at apart: a predictor with a random slope may be a mediator's deviation
+    from its mean, which the mediator determines. There the other variables are modelled given it,
+    and no saturated model has both. Where values are missing, rows and clusters that lack none are
+    looked at, if they are enough.
     """
     whole = ~np.isnan(Y).any(axis=1)
     _, kept = np.unique(codes[whole], return_inverse=True)
@@ -314,7 +318,11 @@ def _check_levels(
     if names and (whole.all() or n > len(names)):
         inside = f"the data within clusters{where}"
         S = rest.T @ rest / max(n, 1)
-        add_singular(faults, S, f"{n} rows beyond one a cluster", n, names, inside)
+        is_given = np.isin(np.array(names, dtype=object), np.array(given, dtype=object))
+        for part in (np.flatnonzero(~is_given), np.flatnonzero(is_given)):
+            chosen = [names[int(k)] for k in part]
+            counted = f"{n} rows beyond one a cluster"
+            add_singular(faults, S[np.ix_(part, part)], counted, n, chosen, inside)
     known = z[~np.isnan(z).any(axis=1)]
     if own and (len(known) == len(z) or len(known) > len(own)):
         about = known - known.mean(axis=0)
