@@ -63,8 +63,8 @@ pd.DataFrame(
 ).T.round(2)
 
 # %% [markdown]
-# A fifth of the variance of answers and more lies between schools, and the means of some 17 teachers
-# have reliabilities, ICC(2), of 0.8 to 0.9. That is good for a survey, and it is not one: what the
+# A fifth of the variance of answers and more lies between schools, and the means of some 17
+# teachers have reliabilities, ICC(2), of 0.8 to 0.9. That is good for a survey, and it is not one: what the
 # means miss will matter below.
 
 # %%

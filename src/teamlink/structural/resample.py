@@ -153,9 +153,9 @@ def reach(model: StructuralModel, term: str, theta: Array) -> Reach:
     V = np.nan_to_num(model.covariance(theta[None])[0])
     step = float(np.sqrt(max(form[:-1] @ V @ form[:-1], 1e-12)))
     low, high = -np.inf, np.inf
-    own = np.flatnonzero(form[:-1])
-    if len(own) == 1 and not form[-1] and form[own[0]] == 1:
-        coordinate = np.flatnonzero(model.coordinates.K[own[0]])
+    parts = np.flatnonzero(form[:-1])
+    if len(parts) == 1 and not form[-1] and form[parts[0]] == 1:
+        coordinate = np.flatnonzero(model.coordinates.K[parts[0]])
         alone = len(coordinate) == 1 and model.coordinates.bounded[coordinate[0]]
         if alone:
             low = float(model.coordinates.low[coordinate[0]])

@@ -161,7 +161,7 @@ def teacher_sd(fit: MixedFit, teacher: str) -> float:
         It is estimated at zero.
     """
     components = fit.tidy().set_index("group")
-    sd = float(components.loc[teacher, "estimate"])
+    sd = float(components["estimate"].to_dict()[teacher])
     if sd <= 0:
         raise FitError("the standard deviation of teachers is estimated at zero")
     return sd
