@@ -69,9 +69,7 @@ class ScalesStep:
         """Give the files with the scales."""
         table = prepared.tables[self.table]
         codes, levels = pd.factorize(table[self.by])
-        scores = np.column_stack(
-            [mean_of_items(table, items) for items in self.scales.values()]
-        )
+        scores = np.column_stack([mean_of_items(table, items) for items in self.scales.values()])
         means = group_means(scores, codes.astype(np.intp), len(levels))
         units = {}
         if self.standardize:
