@@ -1,6 +1,7 @@
 """Correlations of school culture, and the three levels of professional community."""
 
 from collections.abc import Sequence
+from importlib import resources
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import teamlink as tl
 from teamlink.registry.analyses import correlation, lmm
 from teamlink.registry.catalogue import find
 from teamlink.registry.pipeline import analyse
+from teamlink.registry.reading import parse_study
 from teamlink.registry.replicate import replicate
 from teamlink.typing import Array
 
@@ -22,8 +24,9 @@ def school_means(teachers: pd.DataFrame, scale: str) -> pd.Series:
 
 
 @pytest.mark.parametrize(
-    ("key", "claim", "factor"), [("gruenert-2005", 0, "leadership"), ("indiana-2007", 1, "collaboration")]
-)  # fmt: skip
+    ("key", "claim", "factor"),
+    [("gruenert-2005", 0, "leadership"), ("indiana-2007", 1, "collaboration")],
+)
 def test_a_correlation_is_that_of_school_means(key: str, claim: int, factor: str) -> None:
     study, tables = find(key), tl.simulate_study(key, seed=6)
     found = analyse(study.pipeline, study.claims, [tables], study.design.keys)[0, claim, 0]
@@ -83,6 +86,15 @@ def test_a_dropped_school_level_is_found_out(monkeypatch: pytest.MonkeyPatch) ->
     def without_schools(formula: str, data: pd.DataFrame, *rest: Sequence[object]) -> object:
         return sound(formula.replace("(1 | school/teacher)", "(1 | teacher)"), data, *rest)
 
+    # schools that differ as much as teachers do, so that few replicates show it
+    entries = resources.files("teamlink.registry") / "entries"
+    text = (entries / "bryk-1999.toml").read_text(encoding="utf-8")
+    head, mark, tail = text.partition('name = "community.school_sd"\nvalue = 0.3')
+    assert mark
+    changed = head + mark.replace("0.3", "0.9") + tail
+    study = parse_study(changed.replace("truth_times = 4", "truth_times = 1"))
     monkeypatch.setattr(lmm, "lmm", without_schools)
-    again = replicate("bryk-1999", replicates=6)
+    again = replicate(study, replicates=6)
+    zero = again.controls[again.controls["control"] == "effect zero"]
+    assert not zero["holds"].all()
     assert not again.ok

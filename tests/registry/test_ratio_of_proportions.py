@@ -100,9 +100,9 @@ def test_an_odds_ratio_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
         assert text.count(f"{old}\n") == 1
         text = text.replace(f"{old}\n", f"{new}\n")
     study = parse_study(text.replace("truth_times = 20", "truth_times = 4"))
-    assert set(replicate(study, replicates=8).claims["verdict"]) == {"reproduced"}
+    assert set(replicate(study, replicates=5).claims["verdict"]) == {"reproduced"}
     monkeypatch.setattr(ratio_of_proportions, "log_ratio", log_odds_ratio)
-    broken = replicate(study, replicates=8)
+    broken = replicate(study, replicates=5)
     assert set(broken.claims["verdict"]) == {"another size"}
     assert not broken.ok
 

@@ -61,8 +61,8 @@ def test_standard_errors_are_those_of_deleting_one_by_one() -> None:
     *deleted, whole = parts[0] - parts[1]
     assert found["estimate"] == pytest.approx(whole)
     jackknife = np.sqrt((n - 1) / n * np.square(deleted - np.mean(deleted)).sum())
-    # both are the variance of the same linear part; the rest is of order 1 / n
-    assert found["std_error"] == pytest.approx(jackknife, rel=0.01)
+    # both are the variance of the same linear part; the rest is of order 1 / 60, the smaller group
+    assert found["std_error"] == pytest.approx(jackknife, rel=0.02)
 
 
 def test_with_equal_weights_it_is_the_textbooks() -> None:
@@ -92,5 +92,5 @@ def test_dropped_weights_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
         return weighted_contrast(y, np.ones_like(w), side)
 
     monkeypatch.setattr(share, "weighted_contrast", plain)
-    again = replicate("metlife-2009", replicates=40)
+    again = replicate("metlife-2009", replicates=25)
     assert not again.ok

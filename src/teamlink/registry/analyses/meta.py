@@ -81,9 +81,11 @@ class MetaAnalysisModel:
             known = ["Intercept", *self._variables]
         except FormulaError:
             return faults
-        for part in claim.term.split(":"):
-            if part.split("[")[0] not in known:
-                faults.append(Fault(f"no term {claim.term!r}", where, nearest(part, known)))
+        faults += [
+            Fault(f"no term {claim.term!r}", where, nearest(part, known))
+            for part in claim.term.split(":")
+            if part.split("[")[0] not in known
+        ]
         return faults
 
     def estimate(self, claims: Sequence[Claim], scenarios: Sequence[Prepared]) -> Array:
@@ -106,9 +108,9 @@ class MetaAnalysisModel:
 
 def _numbers(found: pd.DataFrame, claim: Claim, scenario: Prepared) -> Array:
     """One coefficient of a tidy table."""
-    row = found.set_index("term").loc[coefficient(claim.term, found["term"].tolist())]
-    names = ("estimate", "std_error", "df", "p_value", "conf_low", "conf_high")
-    b, se, df, p, low, high = (float(row[name]) for name in names)
+    row = found[found["term"] == coefficient(claim.term, found["term"].tolist())]
+    names = ["estimate", "std_error", "df", "p_value", "conf_low", "conf_high"]
+    b, se, df, p, low, high = row[names].to_numpy(dtype=float)[0].tolist()
     return numbers(b, se, df, scenario.unit(claim.term), p, low, high)
 
 

@@ -96,7 +96,7 @@ def log_ratio(event: Array, group: Array) -> tuple[float, float]:
     >>> event, group = np.repeat([1.0, 0, 1, 0], [45, 55, 4, 96]), np.repeat([1.0, 0], 100)
     >>> estimate, std_error = log_ratio(event, group)
     >>> round(float(np.exp(estimate)), 2), round(std_error, 3)
-    (10.11, 0.471)
+    (10.11, 0.474)
     """
     n1, n0 = float(group.sum()), float((1 - group).sum())
     if min(n1, n0) < 1:

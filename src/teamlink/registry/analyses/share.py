@@ -101,10 +101,9 @@ class ShareAnalysis:
                 side = (of == self.groups[0]).astype(float)
                 side -= of == self.groups[-1] if len(self.groups) == GROUPS_AT_MOST else 0
             used &= side != 0
-            estimate, std_error, df = weighted_contrast(self._answers(y)[used], w[used], side[used])
-            rows.append(
-                np.tile(numbers(estimate - self.benchmark, std_error, df), (len(claims), 1))
-            )
+            found_share, se, df = weighted_contrast(self._answers(y)[used], w[used], side[used])
+            answer = numbers(found_share - self.benchmark, se, df)
+            rows.append(np.tile(answer, (len(claims), 1)))
         return np.array(rows)
 
     def _answers(self, y: Array) -> Array:
@@ -147,16 +146,16 @@ def weighted_contrast(y: Array, w: Array, side: Array) -> tuple[float, float, in
     >>> y, w = np.array([1.0, 0, 1, 1]), np.array([1.0, 1, 2, 1])
     >>> estimate, std_error, df = weighted_contrast(y, w, np.ones(4))
     >>> round(estimate, 3), round(std_error, 3), df
-    (0.8, 0.222, 3)
+    (0.8, 0.217, 3)
     """
     n, estimate, u = len(y), 0.0, np.zeros(len(y))
     for sign in (1.0, -1.0):
         own = side == sign
         if not own.any() and sign < 0:
             continue
-        if np.count_nonzero(own) < 2:  # noqa: PLR2004
+        if np.count_nonzero(own) < 2:
             raise FitError("a share needs two respondents or more in each group")
-        total = w[own].sum()
+        total = float(w[own].sum())
         mean = float(w[own] @ y[own]) / total
         estimate += sign * mean
         u[own] = w[own] * (y[own] - mean) / total

@@ -113,9 +113,7 @@ class FacultyCommunity:
             Parameter("measure.spread", "facets' loadings lie within 1 +- this", 0, 0.9, 0.0),
             Parameter("enrolment.median", "median enrolment", 20),
             Parameter("enrolment.log_sd", "SD of the logarithm of enrolment", 0.05, 1),
-            Parameter(
-                "survey.agreement", "share of teachers' perceptions between schools", 0.01, 1
-            ),
+            Parameter("survey.agreement", "share of perceptions between schools", 0.01, 1),
             Parameter("survey.loading", "correlation of an answer with perception", 0, 1),
         )
 

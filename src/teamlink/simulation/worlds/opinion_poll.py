@@ -10,8 +10,9 @@ in the population and :math:`s` the SD between strata of a share near one half. 
 well they are reached; the weight in the file is the inverse. Some answers are missing, more in
 strata with higher shares.
 
-Whether a school collaborates more or less does not depend on the stratum. Hours of collaboration lie below 3 with a density that rises from 0 (mean 2), or are 3 and an
-exponential rest whose mean gives all hours theirs.
+Whether a school collaborates more or less does not depend on the stratum. Hours of collaboration
+lie below 3 with a density that rises from 0 (mean 2), or are 3 and an exponential rest whose mean
+gives all hours theirs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import pandas as pd
 
 from teamlink.errors import DesignError, Fault, nearest
 from teamlink.simulation.world import Parameter, Tables, check_population
-from teamlink.typing import Array
+from teamlink.typing import Array, Mask
 
 __all__ = ["WORLD", "OpinionPoll"]
 
@@ -147,8 +148,8 @@ class OpinionPoll:
             weight[role] /= weight[role].mean()
         place, tilt = z[stratum], 4 * p["strata.spread"]
 
-        def yes(share: Array | float, u: Array) -> Array:
-            return u < share + tilt * np.multiply(share, np.subtract(1, share)) * place
+        def yes(share: Array | float, u: Array) -> Mask:
+            return np.asarray(u < share + tilt * np.multiply(share, np.subtract(1, share)) * place)
 
         more = rng.random(n) < p["collaboration.more"]
         above, short, rest = rng.random(n), rng.random(n), rng.standard_exponential(n)

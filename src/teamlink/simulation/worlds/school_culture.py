@@ -105,9 +105,7 @@ class SchoolCulture:
             Parameter("factors.correlation", "correlation of any two factors", 0, 0.99),
             Parameter("outcomes.correlation", "same of what factors leave of outcomes", 0, 1),
             Parameter("schools.responding", "share of schools that return answers", 0.05, 1, 1.0),
-            Parameter(
-                "survey.agreement", "share of teachers' perceptions between schools", 0.01, 1
-            ),
+            Parameter("survey.agreement", "share of perceptions between schools", 0.01, 1),
             Parameter("survey.loading", "correlation of an answer with perception", 0, 1),
             Parameter("sizes.teachers_cv", "variation of teachers a school", 0, 1, 0.4),
         )
