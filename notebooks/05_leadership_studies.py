@@ -64,8 +64,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # A fifth of the variance of answers and more lies between schools, and the means of some 17
-# teachers have reliabilities, ICC(2), of 0.8 to 0.9. That is good for a survey, and it is not one: what the
-# means miss will matter below.
+# teachers have reliabilities, ICC(2), of 0.8 to 0.9. That is good for a survey, and it is not
+# one: what the means miss will matter below.
 
 # %%
 schools = files.schools.assign(

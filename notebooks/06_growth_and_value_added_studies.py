@@ -194,9 +194,7 @@ for outcome in ("math", "reading"):
         "school_quality:scale(log(experience + 1))": "school x experience",
     }
     parts.append(rows(fit, names, gains=outcome))
-pd.concat(parts).set_index("gains", append=True).unstack().swaplevel(axis=1).sort_index(
-    axis=1
-).round(4)
+pd.concat({part["gains"].iloc[0]: part.drop(columns="gains") for part in parts}, axis=1).round(4)
 
 # %% [markdown]
 # ## Kraft and Papay (2014): returns to experience

@@ -111,6 +111,7 @@ class ExperienceAnalysis:
         assert found.fit is not None
         if not found.fit.converged:
             raise FitError("the fit did not converge")
+        answers: dict[str, Mapping[str, Any] | pd.Series[Any]]
         answers = {"difference": found.difference(), "ratio": log_ratio(found)}
         answers["difference in teacher SD"] = answers["difference"]
         rows = []
