@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Hashable, Mapping
-from functools import cache
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from teamlink.errors import DataError, Fault, Faults, StudyError
@@ -45,8 +44,7 @@ def keys_of(cls: type, skip: tuple[str, ...] = ()) -> dict[str, Key]:
     return keys
 
 
-@cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls)
 
 
