@@ -108,6 +108,17 @@ def slow(session: nox.Session) -> None:
     session.run("pytest", "-m", "slow and not live_r", *session.posargs, env=ONE_THREAD)
 
 
+@nox.session
+def studies(session: nox.Session) -> None:
+    """The cited studies run again, a few times each: a direction that does not come back fails.
+
+    Example: `nox -s studies`, or in full: `nox -s studies -- --replicates 200`.
+    """
+    session.install("-e", ".")
+    how = session.posargs or ["--quick"]
+    session.run("teamlink", "replicate", "--jobs", "-1", *how, env=ONE_THREAD)
+
+
 @nox.session(python="3.11")
 def oldest(session: nox.Session) -> None:
     """Everyday tests with the lowest permitted release of every direct dependency.

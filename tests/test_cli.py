@@ -133,3 +133,49 @@ def test_in_a_pipe_there_is_no_progress_noise_and_no_long_line() -> None:
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_quick_is_fewer_replicates_and_excludes_the_other() -> None:
+    result = RUNNER.invoke(app, ["replicate", "brookings-2012", "--quick"])
+    assert "40 replicates" in result.output
+    result = RUNNER.invoke(app, ["replicate", "brookings-2012", "--quick", "--replicates", "9"])
+    assert result.exit_code == 2
+    assert "give one of them" in result.output
+
+
+def test_resume_makes_a_folder_and_changes_no_number(tmp_path: Path) -> None:
+    call = ["replicate", "brookings-2012", "--replicates", "12", "--json"]
+    folder = tmp_path / "memory"
+    plain, first, second = (tmp_path / name for name in ("plain", "first", "second"))
+    RUNNER.invoke(app, [*call, str(plain)])
+    RUNNER.invoke(app, [*call, str(first), "--resume", str(folder)])
+    (file,) = folder.iterdir()
+    assert file.name == "brookings-2012.jsonl"
+    RUNNER.invoke(app, [*call, str(second), "--resume", str(folder), "--jobs", "2"])
+    assert plain.read_text() == first.read_text() == second.read_text()
+    result = RUNNER.invoke(app, [*call, str(second), "--resume", str(folder), "--seed", "2"])
+    assert result.exit_code == 2
+    assert "belongs to another run" in result.output
+
+
+def test_studies_are_chosen_by_practice() -> None:
+    result = RUNNER.invoke(app, ["studies", "--practice", "lesson study"])
+    assert "lesson-study-japan  (not quantitative)" in result.output
+    assert "goddard-2007" not in result.output
+    result = RUNNER.invoke(app, ["studies", "--goal", "lerning"])
+    assert result.exit_code == 2
+    assert "did you mean 'learning'?" in result.output
+
+
+def test_the_page_of_the_whole_registry_names_what_has_no_number(tmp_path: Path) -> None:
+    from teamlink.cli import finish
+    from teamlink.registry.replicate import replicate
+
+    again = replicate("brookings-2012", replicates=4)
+    page = tmp_path / "page.html"
+    finish([again], 1, 4, page, None, whole=True)
+    text = page.read_text()
+    assert "lesson study" in text
+    assert "no quantitative claim carries it" in text
+    finish([again], 1, 4, page, None)
+    assert "lesson study" not in page.read_text()

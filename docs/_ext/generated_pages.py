@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from teamlink.registry.catalogue import find, keys
+from teamlink.registry.tags import PRACTICES
 from teamlink.registry.verdict import RULE
+from teamlink.registry.works import DOCUMENTS, works
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -58,6 +60,21 @@ def index_page(studies: Sequence[Study]) -> str:
             "",
             RULE,
             "",
+            "## From practice to evidence",
+            "",
+            *practices(studies),
+            "",
+            "## Cited without a quantitative claim",
+            "",
+            "Nothing is run for these works; each has its reason.",
+            "",
+            *table(
+                ("work", "why nothing is run", "cited in"),
+                [(linked(w.citation), w.reason, ", ".join(w.cited_in)) for w in works()],
+            ),
+            "",
+            *(f"{name}\n: {what}\n" for name, what in DOCUMENTS.items()),
+            "",
             "```{toctree}",
             ":hidden:",
             "",
@@ -66,6 +83,17 @@ def index_page(studies: Sequence[Study]) -> str:
             "",
         ]
     )
+
+
+def practices(studies: Sequence[Study]) -> list[str]:
+    """Table of what the documents recommend and what carries it."""
+    rows = []
+    for word in PRACTICES:
+        found = [study for study in studies if word in study.practices]
+        links = ", ".join(f"[{study.citation.short}]({study.key}.md)" for study in found)
+        others = ", ".join(work.short for work in works() if word in work.practices)
+        rows.append((word, links or "**no quantitative claim carries it**", others))
+    return table(("practice", "studies with a claim", "cited without a number"), rows)
 
 
 def study_page(study: Study) -> str:
@@ -81,7 +109,10 @@ def study_page(study: Study) -> str:
         "",
         linked(str(study.citation)),
         "",
-        f"Key `{study.key}`, {study.basis}: {study.sizes}. Run it with",
+        f"Key `{study.key}`, {study.basis}: {study.sizes}."
+        f" {', '.join((*study.practices, *study.goals, *study.supports)).capitalize()}.",
+        "",
+        "Run it with",
         "",
         "```console",
         f"$ teamlink replicate {study.key}",
@@ -106,6 +137,13 @@ def study_page(study: Study) -> str:
         "```",
         "",
     ]
+    if study.reconciliation is not None:
+        other = study.reconciliation.other
+        lines += [
+            f"**Beside [{find(other).citation.short}]({other}.md).** Both are drawn from one"
+            f" population. {study.reconciliation.text}",
+            "",
+        ]
     if study.estimand:
         lines += ["**What an estimate is held against.** " + study.estimand, ""]
     if study.population:
@@ -156,7 +194,12 @@ def linked(text: str) -> str:
 
 
 def wrapped(formula: str) -> str:
-    """A formula over several lines, later ones indented; what stands in parentheses stays whole."""
+    """A formula over several lines, later ones indented; what stands in parentheses stays whole.
+
+    Equations, which are several lines already, stay as they are.
+    """
+    if "\n" in formula:
+        return formula
     glued = re.sub(r"\([^)]*\)", lambda found: found[0].replace(" ", "\0"), formula)
     lines = textwrap.wrap(
         glued, 88, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False

@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 
 REPLICATES = 200
+QUICK = 40
 LIBRARIES = ("numpy", "scipy", "pandas", "formulaic")
 
 
@@ -52,9 +53,21 @@ def replicate(
         list[str] | None,
         typer.Argument(metavar="KEY", help="Studies, or study files; all when none is given."),
     ] = None,
-    replicates: Annotated[int, typer.Option(help="How often each study is run.")] = REPLICATES,
+    replicates: Annotated[
+        int | None,
+        typer.Option(help="How often each study is run.", show_default=str(REPLICATES)),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same numbers.")] = 1,
     jobs: Annotated[int, typer.Option(help="Processes; -1 for one a processor.")] = 1,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"Run each study {QUICK} times only.")
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Remember finished replicates here; go on where a run stopped."
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Write a page with plots.")
     ] = None,
@@ -73,36 +86,99 @@ def replicate(
         from teamlink.registry.catalogue import keys as all_keys
         from teamlink.registry.replicate import replicate as run_study
 
+        if quick and replicates is not None:
+            raise OptionError("--quick and --replicates both say how often: give one of them")
+        times = replicates or (QUICK if quick else REPLICATES)
         check_writable(report, json_file)
+        if resume is not None:
+            resume.mkdir(parents=True, exist_ok=True)
         chosen = [find(key) for key in dict.fromkeys(keys or all_keys())]
         studies = [s for s in chosen if keys or s.status == "ready"]
         done = []
-        for study in studies:
-            again = run_study(study, seed=seed, replicates=replicates, jobs=jobs)
+        for i, study in enumerate(studies, 1):
+            if len(studies) > 1 and sys.stderr.isatty():
+                print_line(f"study {i} of {len(studies)}: {study.key}", stderr=True)
+            memory = None if resume is None else resume / f"{study.key}.jsonl"
+            again = run_study(study, seed=seed, replicates=times, jobs=jobs, resume=memory)
             done.append(again)
             show(again)
-        finish(done, seed, replicates, report, json_file)
+        finish(done, seed, times, report, json_file, whole=not keys)
     if not all(again.ok for again in done):
         raise typer.Exit(1)
 
 
 @app.command()
-def studies() -> None:
-    """List the studies in the registry."""
+def studies(
+    practice: Annotated[
+        str | None, typer.Option(help='Only what speaks of a practice, such as "mentoring".')
+    ] = None,
+    goal: Annotated[
+        str | None, typer.Option(help='Only what is about a goal, such as "learning".')
+    ] = None,
+    support: Annotated[
+        str | None, typer.Option(help='Only one of the five supports, such as "leadership".')
+    ] = None,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Check a study file of your own, and list every fault."),
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="Print a study file to begin with.")
+    ] = False,
+) -> None:
+    """List the studies in the registry, or check a study file of your own."""
     with errors_as_exit():
         from teamlink.registry.catalogue import find
-        from teamlink.registry.catalogue import keys as all_keys
+        from teamlink.registry.catalogue import studies as list_studies
 
-        for key in all_keys():
-            study = find(key)
-            print_line(f"{key}  ({study.status})", style="bold")
-            print_line(f"  {study.citation}")
-            print_line(f"  {study.sizes}; {study.basis}")
-            for model in study.pipeline.models:
-                print_line(f"  {model.text}")
-            for claim in study.claims:
-                print_line(f"  {claim.id}  {claim.direction}: {claim.text}")
+        if template:
+            print_line(template_text())
+            return
+        if check:
+            check_files(check)
+            return
+        rows = list_studies(practice, goal, support).to_dict("records")
+        for row in rows:
+            print_line(f"{row['key']}  ({row['status']})", style="bold")
+            print_line(f"  {row['citation']}")
+            print_line(f"  {row['design']}")
+            if row["status"] != "not quantitative":
+                study = find(row["key"])
+                for model in study.pipeline.models:
+                    for line in model.text.splitlines():
+                        print_line(f"  {line.strip()}")
+                for claim in study.claims:
+                    print_line(f"  {claim.id}  {claim.direction}: {claim.text}")
             print_line("")
+        ran = sum(row["status"] != "not quantitative" for row in rows)
+        print_line(f"{ran} studies, {len(rows) - ran} works without a quantitative claim")
+
+
+def template_text() -> str:
+    """Give a study file to begin with."""
+    from importlib import resources
+
+    file = resources.files("teamlink.registry") / "template.toml"
+    return file.read_text(encoding="utf-8").rstrip()
+
+
+def check_files(paths: Sequence[Path]) -> None:
+    """Check study files; say of each that it is well-formed, or list its faults."""
+    from teamlink.errors import StudyError
+    from teamlink.registry.reading import read_study
+
+    faulty = 0
+    for path in paths:
+        try:
+            study = read_study(path)
+        except StudyError as error:
+            faulty += 1
+            print_line(str(error), style="red", stderr=True)
+        else:
+            claims = ", ".join(claim.id for claim in study.claims)
+            print_line(f"{path.name}: well-formed; {study.sizes}; claims {claims}", style="green")
+    if faulty:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -135,7 +211,7 @@ def show(again: Replication) -> None:
     text.highlight_regex(r"(?m)^ +ok ", "green")
     text.highlight_regex(r"(?m)^ +NOT .*$", "bold red")
     text.highlight_words(["reproduced"], "green")
-    bad = ("miscalibrated", "inconclusive")
+    bad = ("miscalibrated", "inconclusive", "another size")
     text.highlight_regex(rf"(?m)  ({'|'.join(bad)}|contradicted|not detected)$", "bold red")
     console.print(text, soft_wrap=True)
     for failure in again.failures[:3]:
@@ -149,6 +225,7 @@ def finish(
     replicates: int,
     report: Path | None,
     json_file: Path | None,
+    whole: bool = False,
 ) -> None:
     """Write the files that were asked for and print the last line."""
     claims = sum(len(again.claims) for again in done)
@@ -162,6 +239,8 @@ def finish(
         "replicates": replicates,
         "studies": [again.to_dict() for again in done],
     }
+    if whole:
+        data |= cited_without_number()
     if json_file is not None:
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
         json_file.write_text(text + "\n", encoding="utf-8")
@@ -173,6 +252,18 @@ def finish(
         print_line(f"report: {report}")
     text = f"{held} of {claims} claims reproduced, {behaved} of {controls} controls hold"
     print_line(text, style="bold green" if data["ok"] else "bold red")
+
+
+def cited_without_number() -> dict[str, Any]:
+    """Give the words that studies are tagged with, and the cited works without a number."""
+    from dataclasses import asdict
+
+    from teamlink.registry.tags import TAGS
+    from teamlink.registry.works import works
+
+    found = [asdict(work) for work in works()]
+    lists = {name: list(words) for name, words in TAGS.items()}
+    return {"tags": lists, "works": found}
 
 
 def versions() -> dict[str, str]:

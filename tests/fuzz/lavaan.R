@@ -1,4 +1,4 @@
-# Fits every model of a folder with lavaan; the log-likelihood is there where it converged.
+# Fits every model of a folder with lavaan; log-likelihood and estimates are there where it converged.
 
 suppressPackageStartupMessages({
   library(lavaan)
@@ -13,21 +13,35 @@ one <- function(m) {
   if (!is.null(data$school)) data$school <- c("one", "two")[data$school]
   o <- m$options
   # A search of more than a thousand steps does not end: the optimum is at infinity.
-  own <- list(model = m$text, data = data, control = list(iter.max = 1000, eval.max = 2000))
+  # Without the baseline it fails with several groups of clusters.
+  own <- list(
+    model = m$text, data = data, se = "none", baseline = !is.null(o$cluster) && !is.null(o$group),
+    control = list(iter.max = 1000, eval.max = 2000)
+  )
+  if (!is.null(o$cluster)) own$cluster <- o$cluster
+  if (!is.null(o$missing)) own$missing <- "ml"
   if (!is.null(o$group)) own$group <- o$group
   if (!is.null(o$group_equal)) own$group.equal <- unlist(o$group_equal)
   if (!is.null(o$fixed_x)) own$fixed.x <- o$fixed_x
   if (!is.null(o$std_lv)) own$std.lv <- o$std_lv
   if (!is.null(o$meanstructure)) own$meanstructure <- o$meanstructure
   verb <- if (isTRUE(o$growth)) "growth" else "sem"
-  best <- list(seed = m$seed, logl = NULL, npar = NULL, error = NULL)
+  best <- list(seed = m$seed)
+  began <- proc.time()[["elapsed"]]
   fit <- tryCatch(suppressWarnings(do.call(verb, own)), error = function(e) e)
   if (inherits(fit, "error")) {
     best$error <- conditionMessage(fit)
   } else if (lavInspect(fit, "converged")) {
     best$logl <- as.numeric(logLik(fit))
-    best$npar <- as.numeric(fitMeasures(fit, "npar"))
+    best$npar <- attr(logLik(fit), "df")
+    said <- parTable(fit)
+    said <- said[said$free > 0, ]
+    best$rows <- lapply(seq_len(nrow(said)), function(i) {
+      level <- if (is.null(said$level)) 1 else max(said$level[i], 1)
+      list(lhs = said$lhs[i], op = said$op[i], rhs = said$rhs[i], level = level, group = said$group[i], est = said$est[i])
+    })
   }
+  best$seconds <- proc.time()[["elapsed"]] - began
   best
 }
 

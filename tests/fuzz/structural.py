@@ -1,4 +1,7 @@
-"""Random structural equations of one level: texts, options and data that follow from a seed.
+"""Random structural equations: texts, options and data that follow from a seed.
+
+Seeds up to 150 are of one level with complete rows, up to 200 of one level with values missing, up
+to 260 of two levels, and up to 300 of two levels with values missing.
 
 python -m tests.fuzz.structural 17        look at model 17
 """
@@ -18,7 +21,12 @@ from teamlink.structural.parameters import parameter_table
 from teamlink.structural.structure import structure_of
 from teamlink.syntax.equations import read_equations
 
-COUNT = 150
+from . import two_levels
+
+COUNT = 300
+
+MISSING, NESTED, NESTED_MISSING = 150, 200, 260
+"""From which seed on values are missing, there are two levels, and both."""
 
 KINDS = ("factors", "latent paths", "paths", "feedback", "latent feedback", "mimic", "growth")
 
@@ -39,6 +47,8 @@ class Drawn:
 
 def draw(seed: int) -> Drawn:
     """Draw the model of a seed; the same one every time."""
+    if seed >= NESTED:
+        return Drawn(seed, *two_levels.drawn(seed, seed >= NESTED_MISSING))
     rng = np.random.default_rng([20, seed])
     kind = KINDS[seed % len(KINDS)]
     options: dict[str, Any] = {}
@@ -56,7 +66,12 @@ def draw(seed: int) -> Drawn:
             options["group_equal"] = ["loadings"]
     text = "\n".join(lines)
     n = int(rng.integers(90, 400))
-    return Drawn(seed, kind, text, options, _data(text, options, n, groups, rng))
+    data = _data(text, options, n, groups, rng)
+    if seed >= MISSING:
+        options["missing"] = "fiml"
+        names = [name for name in data if name not in ("school", "u", "v", "w")]
+        data = two_levels.with_holes(data, names, float(rng.uniform(0.03, 0.2)), rng)
+    return Drawn(seed, kind, text, options, data)
 
 
 def _measurement(rng: np.random.Generator, least: int, most: int) -> tuple[list[str], list[str]]:

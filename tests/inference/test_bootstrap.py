@@ -117,7 +117,7 @@ def test_bca_uses_the_fits_without_each_group(rare):
     boot = tl.bootstrap(fit, 199, "cluster")
     for j in (0, 9):
         without = tl.lmm("y ~ x + (1 | school)", rare[rare["school"] != j])
-        assert boot._jackknife[j] == pytest.approx(without.tidy()["estimate"].to_numpy(), rel=1e-6)
+        assert boot.jackknifed[j] == pytest.approx(without.tidy()["estimate"].to_numpy(), rel=1e-6)
 
 
 def test_cluster_draws_that_fail_are_counted_shown_and_left_out(rare):

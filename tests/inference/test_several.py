@@ -100,9 +100,9 @@ def test_cluster_bootstrap_at_the_top_with_its_jackknife(frame):
         tl.bootstrap(fitted("crossed", frame), 5, "cluster")
     boot = tl.bootstrap(fit, 199, "cluster", seed=2)
     assert boot.fit.model.clusters.name == "district"
-    assert len(boot._jackknife) == 12
+    assert len(boot.jackknifed) == 12
     without = fitted("slopes", frame[frame["district"] != 3])
-    assert boot._jackknife[3] == pytest.approx(without.tidy()["estimate"].to_numpy(), rel=1e-5)
+    assert boot.jackknifed[3] == pytest.approx(without.tidy()["estimate"].to_numpy(), rel=1e-5)
     ratio = boot.bse[fit.params.index] / tl.robust(fit, "CR2").bse
     assert ratio.between(0.7, 1.3).all()
     crossed = tl.bootstrap(fitted("crossed", frame), 99, "cluster", cluster=frame["district"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import teamlink as tl
 from teamlink.errors import DroppedRows
+from teamlink.networks.indices import _by_layers, _by_search
 
 STAFF = pd.DataFrame({"node": list("abcde"), "answered": [1, 1, 1, 1, 0]})
 TIES = pd.DataFrame({"source": list("aabc"), "target": list("bcae")})
@@ -74,6 +75,23 @@ def test_schools_apart_and_names_do_not_matter(a: np.ndarray, b: np.ndarray, rnd
     both = tl.networks.describe(ties, "school", roster=people)
     for key, expected in zip("st", alone, strict=True):
         pd.testing.assert_series_equal(both.loc[key], expected.loc["s"], check_names=False)
+
+
+@given(matrices(), st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_betweenness_by_matrices_and_by_search(m: np.ndarray, directed: bool) -> None:
+    if not directed:
+        m = np.triu(m)
+    i, j = np.nonzero(m)
+    given = (len(m), i.astype(np.intp), j.astype(np.intp), directed)
+    np.testing.assert_allclose(_by_layers(*given), _by_search(*given), rtol=1e-12, atol=1e-13)
+
+
+def test_betweenness_of_a_large_network() -> None:
+    chain = pd.DataFrame({"source": range(400), "target": range(1, 401)})
+    ours = tl.networks.nodes(chain)["betweenness"]
+    passed = np.arange(401.0)
+    np.testing.assert_allclose(ours, passed * (400 - passed))
 
 
 def test_who_did_not_answer_is_unknown_not_silent() -> None:

@@ -8,6 +8,13 @@ from teamlink.registry.study import Study
 
 Changed = Callable[..., Study]
 
+RECONCILIATION = """[reconciliation]
+with = "goddard-2007"
+text = "What makes the difference."
+claims = ["G07a", "X1"]
+
+"""
+
 
 def entry_text(key: str) -> str:
     entries = resources.files("teamlink.registry") / "entries"
@@ -36,7 +43,8 @@ def changed(goddard: str) -> Changed:
     """Make a Goddard study with other population values and replaced words."""
 
     def change(values: dict[str, float] | None = None, **words: str) -> Study:
-        text = goddard
+        # a smaller large world than the registry's: enough for tests, and quick
+        text = goddard.replace('status = "ready"\n', 'status = "ready"\ntruth_times = 20\n', 1)
         for name, value in (values or {}).items():
             text = with_value(text, name, value)
         for old, new in words.items():
@@ -45,3 +53,19 @@ def changed(goddard: str) -> Changed:
         return parse_study(text, "changed.toml")
 
     return change
+
+
+@pytest.fixture
+def template() -> str:
+    """The study file to begin with."""
+    file = resources.files("teamlink.registry") / "template.toml"
+    return file.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def second(goddard: str) -> str:
+    """A study of the population of `goddard`: its own pipeline and claims, no values."""
+    head, _, rest = goddard.partition("[design]")
+    pipeline = rest[rest.index("# The article's controls") : rest.index("# Sizes")]
+    text = head.replace('"goddard-2007"', '"second"', 1) + RECONCILIATION + pipeline
+    return text.replace('id = "G07a"', 'id = "X1"').replace('id = "G07b"', 'id = "X2"')

@@ -141,14 +141,19 @@ def test_a_study_file_can_be_read_from_anywhere(tmp_path: Path, goddard: str) ->
     assert read_study(tmp_path / "mine.toml").key == "mine"
 
 
-@pytest.mark.parametrize("key", ["goddard", "hsb"])
+@pytest.mark.parametrize("key", ["goddard", "hsb", "second", "template"])
 def test_no_damage_to_a_file_ends_in_another_error(
     key: str, request: pytest.FixtureRequest
 ) -> None:
-    """Every line left out, and every value of another type: a study or a `StudyError`."""
+    """Lines left out, and values of another type: a study or a `StudyError`.
+
+    Every line of the template; every fifth of the long files, whose tables repeat one another.
+    """
     lines = request.getfixturevalue(key).splitlines()
-    refused = 0
+    refused, step = 0, 1 if key == "template" else 5
     for i, line in enumerate(lines):
+        if i % step:
+            continue
         name, mark, _ = line.partition(" = ")
         others = [
             "",
@@ -159,4 +164,4 @@ def test_no_damage_to_a_file_ends_in_another_error(
                 parse_study("\n".join([*lines[:i], other, *lines[i + 1 :]]))
             except StudyError:
                 refused += 1
-    assert refused > 2 * len(lines)
+    assert refused > 2 * len(lines) / step

@@ -152,7 +152,7 @@ def test_all_replicates_failing_is_reported_not_raised(monkeypatch: pytest.Monke
     def never(*_: object) -> np.ndarray:
         raise FitError("no luck")
 
-    monkeypatch.setattr(module, "true_slopes", lambda *_: np.ones((3, 2)))
+    monkeypatch.setattr(module, "slopes_of", lambda *_: np.ones((3, 2)))
     monkeypatch.setattr(module, "analyse", never)
     again = replicate("goddard-2007", replicates=4)
     assert again.claims["failed"].tolist() == [4, 4]
@@ -242,3 +242,21 @@ def test_to_dict_is_plain(hsb_again: Replication) -> None:
     assert len(data["runs"]) == 9
     assert "seconds" not in text
     assert "jobs" not in text
+
+
+def test_a_null_claims_control_must_be_found_with_the_stated_power(changed: Changed) -> None:
+    weak = {'direction = "positive"': 'direction = "null"\nplanted = 0.05'}
+    values = {"math.collaboration": 0.0, "reading.collaboration": 0.0}
+    again = replicate(changed(values, **weak), replicates=30)
+    controls = again.controls
+    assert (controls["least"] > controls["significant"]).any()
+    assert not again.ok
+
+
+def test_a_ratio_is_printed_as_one(changed: Changed) -> None:
+    word = {'direction = "positive"': 'direction = "positive"\nscale = "ratio"'}
+    again = replicate(changed(None, **word), replicates=6)
+    plain = replicate("goddard-2007", replicates=6)
+    for name in ("estimate", "conf_low", "conf_high", "true_value"):
+        np.testing.assert_allclose(again.claims[name], np.exp(plain.claims[name]))
+    assert again.claims["verdict"].tolist() == plain.claims["verdict"].tolist()

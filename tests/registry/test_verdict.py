@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamlink.registry.verdict import Evidence, nominal_band, verdict, weigh
+from teamlink.registry.verdict import (
+    Evidence,
+    least_detected,
+    nominal_band,
+    type_m,
+    type_s,
+    verdict,
+    weigh,
+)
 from teamlink.typing import Direction
 
 
@@ -102,3 +110,46 @@ def test_shares_add_up() -> None:
     shares = [found.share(d) for d in ("positive", "negative", "null")]
     assert shares == [0.15, 0.1, 0.7]
     assert found.failed == 10
+
+
+@pytest.mark.parametrize(("magnitude", "expected"), [(1.0, "reproduced"), (9.0, "another size")])
+def test_a_published_size_must_lie_in_most_intervals(magnitude: float, expected: str) -> None:
+    rng = np.random.default_rng(1)
+    estimate = 1 + 0.3 * rng.standard_normal(200)
+    ends = estimate - 0.588, estimate + 0.588
+    found = weigh(estimate, np.full(200, 0.01), *ends, np.ones(200), 200, magnitude)
+    assert verdict("positive", found) == expected
+    assert weigh(estimate, np.full(200, 0.01), *ends, np.ones(200), 200).compatible == -1
+
+
+def test_exaggeration_and_wrong_signs_are_those_of_significant_replicates() -> None:
+    estimate = np.array([0.4, 0.6, -0.5, 0.01])
+    p = np.array([0.01, 0.01, 0.01, 0.9])
+    found = weigh(estimate, p, estimate - 1, estimate + 1, np.full(4, 0.2), 4)
+    assert found.exaggeration == pytest.approx((2 + 3 + 2.5) / 3)
+    assert found.wrong_sign == pytest.approx(1 / 3)
+    assert found.power == 0.75
+    assert np.isnan(type_m(np.array([]), np.array([])))
+    assert np.isnan(type_s(np.ones(2), np.zeros(2)))
+
+
+def test_type_m_is_what_theory_says() -> None:
+    """Against the truncated normal: E|b| given |b| > 1.96 se, at a power of about 0.17."""
+    from scipy import stats
+
+    rng = np.random.default_rng(2)
+    d = 1.0
+    b = d + rng.standard_normal(400_000)
+    significant = np.abs(b) > 1.959964
+    power = stats.norm.sf(1.959964 - d) + stats.norm.cdf(-1.959964 - d)
+    upper = d * stats.norm.sf(1.959964 - d) + stats.norm.pdf(1.959964 - d)
+    lower = d * stats.norm.cdf(-1.959964 - d) - stats.norm.pdf(-1.959964 - d)
+    expected = (upper - lower) / power / d
+    found = type_m(b[significant], np.full(significant.sum(), d))
+    # 68,000 significant draws with a standard deviation near 0.5
+    assert found == pytest.approx(expected, abs=0.01)
+
+
+@given(st.integers(1, 2000), st.floats(0.05, 0.95))
+def test_least_detected_is_below_the_power(replicates: int, power: float) -> None:
+    assert 0 <= least_detected(replicates, power) <= replicates * power + 1

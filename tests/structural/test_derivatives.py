@@ -99,7 +99,7 @@ def test_expected_information_is_the_mean_of_the_observed(name: str) -> None:
 @combinations
 def test_scores_sum_to_the_gradient(name: str) -> None:
     """And their products estimate the information (at the start, hence no equality)."""
-    from teamlink.structural.robust import _meat, contributions
+    from teamlink.structural.robust import contributions, meat
 
     m = model(name)
     x = m.parameters(m.starts()[0])
@@ -107,7 +107,7 @@ def test_scores_sum_to_the_gradient(name: str) -> None:
     summed = np.concatenate(slots) @ m.structure.selection
     gradient = m.derivatives(x, np.zeros(1, dtype=np.intp))[1][0]
     np.testing.assert_allclose(-2 * summed, gradient, rtol=1e-8, atol=1e-8 * len(data()))
-    assert _meat(m, contributions(m, x[0], "mlr")).shape == (m.structure.q,) * 2
+    assert meat(m, contributions(m, x[0], "mlr")).shape == (m.structure.q,) * 2
 
 
 @combinations

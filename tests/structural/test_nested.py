@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import teamlink as tl
-from teamlink.errors import BoundaryFit, DroppedRows, FewGroups
+from teamlink.errors import BoundaryFit, DroppedRows, FewGroups, NotConverged
 
 MODEL = """
 level: 1
@@ -197,6 +197,59 @@ class TestBadInput:
     def test_one_cluster(self):
         with pytest.raises(tl.DesignError, match="two levels need more"):
             tl.sem(MODEL, schools(1).assign(school=1, w=np.nan).fillna(0), cluster="school")
+
+    @pytest.mark.parametrize("missing", [0.0, 0.1])
+    def test_variables_that_determine_each_other_at_either_level(self, missing):
+        frame = schools(1, missing=missing)
+        frame = frame.assign(y3=frame["y1"] - 2 * frame["y2"], w2=2 * frame["w"] + 1)
+        options = {"missing": "fiml"} if missing else {}
+        with pytest.raises(tl.DesignError) as error:
+            tl.sem(MODEL.replace("~ w", "~ w + w2"), frame, cluster="school", **options)
+        assert len(error.value.faults) == 2
+        said = str(error.value)
+        assert "y1, y2, y3 determine each other" in said
+        assert "within clusters" in said
+        assert "w, w2 determine each other" in said
+        assert "between clusters" in said
+
+    def test_fewer_clusters_than_variables_of_clusters(self):
+        frame = schools(1, J=3, sizes=(20, 30))
+        frame = frame.assign(w2=frame["w"] ** 2, w3=frame["w"] ** 3)
+        model = MODEL.replace("fb ~ w", "fb ~ w + w2 + w3")
+        with pytest.raises(tl.DesignError, match="3 clusters for 3 variables"):
+            tl.sem(model, frame, cluster="school")
+
+    def test_not_identified_names_the_parameters_of_the_level(self):
+        model = """
+        level: 1
+            y1 ~~ y2 + y3
+        level: 2
+            fb =~ NA*y1 + y2 + y3
+            fb ~~ NA*fb
+        """
+        with pytest.raises(
+            tl.DesignError, match=r"not identified: fb=~y1\.l2.*fb~~fb\.l2"
+        ) as error:
+            tl.sem(model, schools(1), cluster="school")
+        assert "y1~~y2" not in str(error.value)
+
+    def test_unknown_names_at_both_levels_and_of_the_clusters(self):
+        model = MODEL.replace("fw ~ x", "fw ~ xx").replace("fb ~ w", "fb ~ ww")
+        with pytest.raises(tl.DataError) as error:
+            tl.sem(model, schools(1), cluster="scool")
+        said = str(error.value)
+        assert len(error.value.faults) == 3
+        assert all(f"did you mean {name!r}" in said for name in ("x", "w", "school"))
+
+    def test_what_cannot_converge_says_what_to_try(self):
+        frame = schools(1, J=4, sizes=(20, 30))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit = tl.sem(MODEL, frame, cluster="school")
+        kinds = {w.category for w in caught}
+        assert kinds == {FewGroups, BoundaryFit, NotConverged}
+        assert "give starts" in fit.convergence.message
+        assert "NOT CONVERGED" in str(fit.summary())
 
     def test_few_clusters(self):
         frame = schools(2, J=5, sizes=(20, 30))

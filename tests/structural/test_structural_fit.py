@@ -78,6 +78,22 @@ class TestInvariance:
         again = tl.sem(str(fit(MEDIATION).table.equations), data())
         assert again.deviance == fit(MEDIATION).deviance
 
+    @pytest.mark.parametrize("missing", ["listwise", "fiml"])
+    def test_robust_tests_do_not_depend_on_fixed_x(self, missing: str) -> None:
+        """Where exogenous variables are complete and no parameter of theirs is restricted."""
+        table = data().copy()
+        if missing == "fiml":
+            table.loc[::7, "x1"] = np.nan
+            table.loc[::5, "x2"] = np.nan
+        text, options = "f =~ x1 + x2 + x3\nf ~ u + v", {"estimator": "mlr", "missing": missing}
+        one, two = (
+            tl.sem(text, table, fixed_x=fixed, meanstructure=True, **options).fit_measures
+            for fixed in (True, False)
+        )
+        names = [name for name in one.index if "chisq" in name or "df" in name or "cfi" in name]
+        assert len(names) >= 9
+        assert two[names].to_numpy() == pytest.approx(one[names].to_numpy(), rel=1e-7)
+
     def test_a_path_model_does_not_depend_on_fixed_x(self) -> None:
         """Given x, or with x: the same coefficients, the same chi-square."""
         one, two = fit(MEDIATION), fit(MEDIATION, fixed_x=False)
@@ -232,7 +248,50 @@ class TestWaist:
         assert test.factor == pytest.approx(c)
         assert test.chisq == pytest.approx((m0["chisq"] - m1["chisq"]) / c)
 
+    def test_comparison_of_robust_fits_is_scaled(self) -> None:
+        text = "f =~ x1 + a*x2 + a*x3\ng =~ x4 + x5 + x6"
+        smaller, larger = fit(text, estimator="mlr"), fit(estimator="mlr")
+        for method in (None, "satorra-bentler-2010", "satorra-2000"):
+            test = smaller.difference_test(larger, method)
+            found = tl.compare(smaller, larger, method=method)
+            row = found.table.iloc[1]
+            assert row["chisq"] == pytest.approx(test.chisq)
+            assert row["p_value"] == pytest.approx(test.pvalue)
+            assert test.method in found.remarks[0]
+        with pytest.raises(tl.OptionError, match="satorra-2000"):
+            tl.compare(smaller, larger, method="satorra-2001")
+
+    def test_satorra_s_factor_of_a_linear_restriction_is_that_of_a_wald_test(self) -> None:
+        """Near enough: what is restricted is found by derivatives at two points, not told."""
+        text, options = "f =~ x1 + x2 + x3\nf ~ u", {"meanstructure": True}
+        larger = fit(f"{text} + v", estimator="mlr", **options)
+        smaller = fit(f"{text} + 0*v", estimator="mlr", **options)
+        test = smaller.difference_test(larger, "satorra-2000")
+        plain = fit(f"{text} + v", information="observed", **options)
+        ratio = larger.bse["f~v"] ** 2 / plain.bse["f~v"] ** 2
+        assert test.factor == pytest.approx(ratio, rel=0.02)
+
+    def test_no_test_of_models_that_are_not_nested(self) -> None:
+        """Two factors that do not covary leave correlations of zero; one factor has none."""
+        smaller = fit(f"{FACTORS}\nf ~~ 0*g")
+        larger = fit("f =~ x1 + x2 + x3 + x4 + x5 + x6\nx1 ~~ x2")
+        found = tl.compare(smaller, larger)
+        assert "no special case" in found.remarks[0]
+        assert np.isnan(found.table["chisq"].iloc[1])
+        one = fit("f =~ x1 + x2 + x3 + x4 + x5 + x6")
+        assert tl.compare(one, fit()).table["chisq"].iloc[1] > 0
+
+    def test_no_test_of_other_estimators(self) -> None:
+        text = "f =~ x1 + a*x2 + a*x3\ng =~ x4 + x5 + x6"
+        found = tl.compare(fit(text), fit(estimator="mlr"))
+        assert "robust in another way" in found.remarks[0]
+        assert np.isnan(found.table["chisq"].iloc[1])
+        asked = tl.compare(fit(text), fit(), method="satorra-2000")
+        assert "robust fits" in asked.remarks[0]
+
     def test_what_must_not_be_compared(self) -> None:
+        with pytest.raises(tl.OptionError, match="models means"):
+            tl.compare(fit(), fit(meanstructure=True))
         with pytest.raises(tl.OptionError, match="different variables"):
             tl.compare(fit(), fit(MEDIATION))
         with pytest.raises(tl.OptionError, match="different rows"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,10 @@ from teamlink.fitting.model import Derivatives, Model, Settles
 from teamlink.fitting.optimize import Convergence, Optimum, minimize
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Fit", "Solution", "single_thread", "solve"]
+__all__ = ["Correction", "Corrects", "Fit", "RatioMethod", "Solution", "single_thread", "solve"]
+
+RatioMethod = Literal["satorra-bentler-2001", "satorra-bentler-2010", "satorra-2000"]
+"""How the likelihood ratio of robust fits is scaled."""
 
 _ROUNDS = 6
 """How often a replicate may be sent back from a saddle; each time the deviance falls."""
@@ -139,6 +142,31 @@ class Fit:
     def boundary(self) -> bool:
         """Whether the optimum lies on the edge of the parameter space; a valid fit."""
         return self.convergence.boundary
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a likelihood ratio is divided by.
+
+    Attributes
+    ----------
+    factor : one where nothing is to be corrected
+    method : by which the factor was found; empty where it is one
+    reason : why there is no test; empty where there is one
+    """
+
+    factor: float = 1.0
+    method: str = ""
+    reason: str = ""
+
+
+@runtime_checkable
+class Corrects(Protocol):
+    """A fit whose likelihood ratios may need a correction."""
+
+    def ratio_correction(self, larger: Fit, method: RatioMethod | None) -> Correction:
+        """The correction of the ratio to a fit with more parameters, of the same rows."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations, pairwise
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import OptionError
-from teamlink.fitting.fit import Fit, single_thread
+from teamlink.errors import OptionError, check_option
+from teamlink.fitting.fit import Correction, Corrects, Fit, RatioMethod, single_thread
 from teamlink.fitting.model import Bounded, Comparable
 from teamlink.fitting.progress import progress_bar
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
@@ -94,6 +95,7 @@ class _Ratio:
 def compare(
     *fits: Fit,
     simulate: int | None = None,
+    method: RatioMethod | None = None,
     seed: int | np.random.Generator | None = 1,
     progress: bool | None = None,
 ) -> Comparison:
@@ -106,6 +108,9 @@ def compare(
     simulate : int, optional
         Draw so many responses from the smaller model of each test, fit both models to each, and
         take p from these likelihood ratios.
+    method : {"satorra-bentler-2001", "satorra-bentler-2010", "satorra-2000"}, optional
+        How the likelihood ratio of robust fits of structural equations is scaled [3]_ [4]_ [5]_.
+        By default as in 2001, or as in 2010 where that factor is not positive.
     seed : int or numpy.random.Generator, optional
         Of the simulation; the same seed gives the same numbers.
     progress : bool, optional
@@ -132,7 +137,12 @@ def compare(
     which is too large, unless `simulate` asks for the distribution itself. The column ``reference``
     says which it was.
 
-    In R: ``anova(fit0, fit1, refit = FALSE)``; with `simulate` ``pbkrtest::PBmodcomp(fit1, fit0)``.
+    Of two robust fits of structural equations ``chisq`` is the scaled likelihood ratio; of other
+    estimators it is the plain one. There is no test where the larger model cannot imply the moments
+    that the smaller one does.
+
+    In R: ``anova(fit0, fit1, refit = FALSE)``; with `simulate` ``pbkrtest::PBmodcomp(fit1, fit0)``;
+    of structural equations ``lavaan::lavTestLRT(fit0, fit1, method = , scaled.shifted = FALSE)``.
 
     References
     ----------
@@ -140,6 +150,12 @@ def compare(
        nonstandard conditions. doi:10.1080/01621459.1987.10478472
     .. [2] Stram, Lee (1994). Variance components testing in the longitudinal mixed effects model.
        Biometrics 50. doi:10.2307/2533455
+    .. [3] Satorra, Bentler (2001). A scaled difference chi-square test statistic for moment
+       structure analysis. doi:10.1007/BF02296192
+    .. [4] Satorra, Bentler (2010). Ensuring positiveness of the scaled difference chi-square test
+       statistic. doi:10.1007/s11336-009-9135-y
+    .. [5] Satorra (2000). Scaled and adjusted restricted tests in multi-sample analysis of moment
+       structures. doi:10.1007/978-1-4615-4603-0_17
 
     Examples
     --------
@@ -152,6 +168,7 @@ def compare(
     """
     if len(fits) < 2:
         raise OptionError("compare needs at least two fits")
+    check_option("method", method, [None, *get_args(RatioMethod)])
     for one, two in combinations(fits, 2):
         reason = _incomparable(one, two)
         if reason is not None:
@@ -162,7 +179,7 @@ def compare(
     ordered = sorted(fits, key=lambda fit: fit.n_parameters)
     tests, remarks, draws = [_Ratio()], [], []
     for smaller, larger in pairwise(ordered):
-        test, remark, drawn = _test(smaller, larger, asked)
+        test, remark, drawn = _test(smaller, larger, asked, method)
         tests.append(test)
         remarks += remark
         draws += drawn
@@ -192,7 +209,7 @@ def _incomparable(one: Fit, two: Fit) -> str | None:
 
 
 def _test(
-    smaller: Fit, larger: Fit, simulation: _Simulation | None
+    smaller: Fit, larger: Fit, simulation: _Simulation | None, method: RatioMethod | None
 ) -> tuple[_Ratio, list[str], list[pd.DataFrame]]:
     """Likelihood ratio with its p values, remarks, and what was simulated."""
     df = larger.n_parameters - smaller.n_parameters
@@ -205,10 +222,18 @@ def _test(
     reason = model.why_not_nested_in(larger.model)
     if reason is not None:
         return _Ratio(), [f"No test of {where}: {reason}."], []
+    correction = _correction(smaller, larger, method)
+    if correction.reason:
+        return _Ratio(), [f"No test of {where}: {correction.reason}."], []
     chisq = smaller.deviance - larger.deviance
-    plain = chi_square(chisq, df)
     if simulation is not None:
         return _simulated(smaller, larger, chisq, df, where, simulation)
+    if correction.method:
+        chisq, plain = chisq / correction.factor, chi_square(chisq, df)
+        p = chi_square(chisq, df)
+        remark = f"{where}: the ratio is divided by {correction.factor:.4g} ({correction.method})."
+        return _Ratio(chisq, float(df), p, f"chi2({df}), scaled", plain), [remark], []
+    plain = chi_square(chisq, df)
     edges = model.variances_added(larger.model) if isinstance(model, Bounded) else None
     if edges == 1:
         half = f"chi2({df - 1})/2 + chi2({df})/2"
@@ -229,6 +254,14 @@ def _test(
             "large; simulate=n gives its own distribution."
         ]
     return _Ratio(chisq, float(df), plain, f"chi2({df})", plain), remarks, []
+
+
+def _correction(smaller: Fit, larger: Fit, method: RatioMethod | None) -> Correction:
+    if isinstance(smaller, Corrects):
+        return smaller.ratio_correction(larger, method)
+    if method is None:
+        return Correction()
+    return Correction(reason=f"method={method!r} is for robust fits of structural equations")
 
 
 def _simulated(

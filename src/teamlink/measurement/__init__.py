@@ -16,6 +16,7 @@ from teamlink.measurement.agreement import rwg
 from teamlink.measurement.consistency import alpha
 from teamlink.measurement.deviation import average_deviation
 from teamlink.measurement.invariance import invariance
+from teamlink.measurement.omega import omega
 from teamlink.measurement.scale import SurveyScale, survey_scale
 from teamlink.measurement.variance import icc1, icc2
 
@@ -26,6 +27,7 @@ __all__ = [
     "icc1",
     "icc2",
     "invariance",
+    "omega",
     "rwg",
     "survey_scale",
 ]

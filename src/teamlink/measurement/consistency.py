@@ -22,6 +22,9 @@ __all__ = ["Alpha", "alpha", "answers_of", "complete_answers", "cronbach", "item
 
 AlphaInterval = Literal["feldt", "bonett", "normal", "adf", "percentile", "bca"]
 
+_FEW = 20
+"""Clusters below which errors that are robust to them are known to be too small or unstable."""
+
 _WORDS = {
     "feldt": "Feldt's F (1965), compound symmetry of the items assumed",
     "bonett": "Bonett (2002), compound symmetry of the items assumed",
@@ -89,6 +92,12 @@ class Alpha(Index):
             for item, row in self.items.iterrows()
         )  # fmt: skip
         return (SummaryTable("Items", header, rows),)
+
+    def remarks(self) -> tuple[str, ...]:
+        """See `Index.remarks`."""
+        if not 0 < self.n_clusters < _FEW:
+            return ()
+        return (f"{self.n_clusters} clusters are few: the interval is rough.",)
 
 
 def alpha(

@@ -36,6 +36,10 @@ _RELEASED = {"metric": "=~", "scalar": "~1", "strict": "~~", "lv_variances": "~~
              "lv_covariances": "~~"}  # fmt: skip
 
 
+_POOR_CFI, _POOR_RMSEA = 0.95, 0.08
+"""Hu and Bentler (1999), doi:10.1080/10705519909540118; Browne and Cudeck (1992)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Invariance:
     """A ladder of invariance, made by `teamlink.invariance`.
@@ -168,11 +172,18 @@ class Invariance:
 
     def _remarks(self) -> tuple[str, ...]:
         n = int(next(iter(self.fits.values())).nobs)
+        first = self.table.iloc[0]
         size = "at most" if n <= 300 else "more than"
         found = [
             f"Cut-offs: Chen (2007) for {size} 300 rows in all; a rung fails where CFI falls by as "
             "much and RMSEA or SRMR rises by as much.",
         ]
+        if first["pvalue"] < 0.05 and (first["cfi"] < _POOR_CFI or first["rmsea"] > _POOR_RMSEA):
+            found.insert(
+                0,
+                f"The configural model itself fits poorly (CFI {first['cfi']:.3f}, RMSEA "
+                f"{first['rmsea']:.3f}): what stands on it is doubtful.",
+            )
         if self.levels:
             found.append(
                 "They were found for groups, not for levels, and without SRMR here: a hint only."

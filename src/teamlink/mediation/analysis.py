@@ -42,10 +42,12 @@ def mediate(
         Levels along the path from predictor over mediator to outcome: 1 varies within clusters, 2
         belongs to the cluster. "2-2-2" is fitted to one row a cluster, means where there are
         several; "single" to rows as they are.
-    x, y : str
-        Predictor and outcome: columns, or scales named in `measures`.
+    x : str
+        Predictor: a column, or a scale named in `measures`.
     m : str or sequence of str
         Mediators. Several stand side by side, or one after the other with `serial`.
+    y : str
+        Outcome.
     data : table
         Any data frame; n rows.
     cluster : str, optional
@@ -127,10 +129,10 @@ def mediate(
     total_between := c_between + indirect_between
     indirect_less_direct_between := indirect_between - c_between
     b_between_less_within := b_between - b_within
-    >>> found.effects.set_index("label").loc["indirect_between", ["estimate", "std_error"]].round(2)
-    estimate     1.63
+    >>> found.effects.set_index("label")[["estimate", "std_error"]].loc["indirect_between"].round(2)
+    estimate     1.64
     std_error    0.36
-    Name: indirect_between, dtype: object
+    Name: indirect_between, dtype: float64
     """
     spec = specify(
         design, x, m, y, serial=serial, cluster=cluster, covariates=covariates,

@@ -107,4 +107,4 @@ def improper(what: Sequence[str]) -> list[Caution]:
 def tell(found: Sequence[Caution]) -> None:
     """Issue the warnings of `mediate`'s caller."""
     for kind, text in found:
-        warnings.warn(text, kind, stacklevel=4)
+        warnings.warn(text, kind, stacklevel=3)

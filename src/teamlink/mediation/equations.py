@@ -12,14 +12,11 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from teamlink.mediation.paths import Effect, Path, paths_of, slope_covariance
-from teamlink.mediation.specification import Specification
+from teamlink.mediation.specification import SLOPES, Specification
 from teamlink.mediation.variables import Variables
 from teamlink.syntax.statements import show_variable
 
-__all__ = ["SLOPES", "write"]
-
-SLOPES = {"a": "slope_a", "b": "slope_b", "c": "slope_c"}
-"""Random slopes as variables of the second level."""
+__all__ = ["write"]
 
 
 def write(spec: Specification, there: Variables, effects: Sequence[Effect]) -> str:

@@ -20,9 +20,18 @@ from scipy.special import ndtr, ndtri
 
 from teamlink.inference import intervals
 from teamlink.structural.result import StructuralFit
-from teamlink.typing import Array, Codes
+from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["bca_p", "delta", "drawn", "named_values", "near_singular", "share_p", "two_sided"]
+__all__ = [
+    "bca_p",
+    "delta",
+    "drawn",
+    "named_values",
+    "near_singular",
+    "resampled",
+    "share_p",
+    "two_sided",
+]
 
 _SMALLEST = 1e-9
 """Least eigenvalue of the correlation matrix of estimates of which draws are taken."""
@@ -101,6 +110,39 @@ def share_p(sample: Array) -> float:
     low = (np.sum(sample <= 0) + 1) / (n + 1)
     high = (np.sum(sample >= 0) + 1) / (n + 1)
     return float(min(1.0, 2 * min(low, high)))
+
+
+def resampled(
+    sample: Array, estimate: Array, without: Array | None, level: float
+) -> tuple[Array, Array, Mask]:
+    """Bootstrap intervals of every effect: percentile, or BCa where a jackknife is given.
+
+    Parameters
+    ----------
+    sample : (B, e) replicates
+    estimate : (e,)
+    without : (J, e) values without each cluster in turn, or None
+    level : coverage
+
+    Returns
+    -------
+    ends : (e, 2) missing where all replicates lie on one side of the estimate, in BCa
+    p : (e,)
+    few : (e,) whether an end is the most extreme replicate
+    """
+    B, e = sample.shape
+    ends, p, few = np.empty((e, 2)), np.empty(e), np.zeros(e, dtype=np.bool_)
+    for k in range(e):
+        shares = np.array([(1 - level) / 2, (1 + level) / 2])
+        if without is None:
+            ends[k], p[k] = two_sided(sample[:, k], level)
+        else:
+            own = without[np.isfinite(without[:, k]), k]
+            ends[k], shares = intervals.bca(sample[:, k], float(estimate[k]), own, level)
+            p[k] = bca_p(sample[:, k], float(estimate[k]), own)
+        ranks = shares * (B + 1)
+        few[k] = bool((ranks < 1).any() or (ranks > B).any())
+    return ends, p, few
 
 
 def bca_p(sample: Array, estimate: float, jackknife: Array) -> float:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
-from teamlink.errors import ImproperSolution
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ _METHODS = {
 def summarize(found: Mediation, level: float) -> Summary:
     """See `Mediation.summary`."""
     spec, fit = found.specification, found.fit
-    doubtful = any(kind is ImproperSolution for kind, _ in found.cautions)
     frame = found.effects if level == 0.95 else found.conf_int(_method(found), level)
     unit = spec.cluster or "rows"
     facts = [
@@ -43,7 +41,7 @@ def summarize(found: Mediation, level: float) -> Summary:
     rows = frame[frame["effect"] == "contrast"]
     if len(rows):
         tables.append(_table("Contrasts", rows, contrasts=True))
-    remarks = [*_sentences(frame), *_proportions(found, doubtful)]
+    remarks = [*_sentences(frame), *_proportions(found)]
     if len(found.reliability):
         remarks.append(_reliability(found))
     remarks += [f"CAUTION: {text}." for _, text in found.cautions]
@@ -87,8 +85,8 @@ def _sentences(frame: pd.DataFrame) -> list[str]:
     return said
 
 
-def _proportions(found: Mediation, doubtful: bool) -> list[str]:
-    if doubtful or _method(found) != "monte-carlo":
+def _proportions(found: Mediation) -> list[str]:
+    if _method(found) != "monte-carlo":
         return []
     return [
         f"Proportion mediated, {r['level']}: {number(r['estimate'], 2)} "

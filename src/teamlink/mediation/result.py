@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -10,14 +11,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import FitError, ImproperSolution, OptionError, check_option
+from teamlink.errors import FewReplicates, FitError, OptionError, check_option
 from teamlink.fitting.summary import Summary
 from teamlink.inference.bootstrap import bootstrap
 from teamlink.inference.bootstrapped import Bootstrap
 from teamlink.inference.intervals import percentile
 from teamlink.inference.simulate import generator
 from teamlink.mediation import intervals
-from teamlink.mediation.cautions import Caution
+from teamlink.mediation.cautions import Caution, improper, tell
 from teamlink.mediation.paths import Effect, paths_of
 from teamlink.mediation.present import summarize
 from teamlink.mediation.sensitivity import Sensitivity, correlations
@@ -85,7 +86,7 @@ class Mediation:
         Monte-Carlo intervals; by the delta method where there is no covariance to draw from.
         """
         singular = intervals.near_singular(self.fit, self.labels)
-        if singular or any(kind is ImproperSolution for kind, _ in self.cautions):
+        if singular or self.fit.improper:
             return self.conf_int("delta")
         return self.conf_int("monte-carlo")
 
@@ -123,10 +124,13 @@ class Mediation:
         Raises
         ------
         FitError
-            ``monte-carlo``: the covariance of the estimates is singular.
+            ``monte-carlo``: the covariance of the estimates is singular; or no bootstrap replicate
+            is an estimate.
 
         Warns
         -----
+        FewReplicates
+            An end is the smallest or largest replicate.
         ImproperSolution
             ``monte-carlo``, where an estimate is one that no population can have.
         """
@@ -138,6 +142,7 @@ class Mediation:
         if method == "delta":
             ends, p = intervals.delta(estimate, error, level)
         elif method == "monte-carlo":
+            tell(improper(self.fit.improper))
             sample = self.draws(n or DRAWS, seed)
             error, (ends, p) = sample.std(axis=0, ddof=1), _quantiles(sample, level)
         else:
@@ -198,22 +203,24 @@ class Mediation:
     def _bootstrapped(
         self, boot: Bootstrap, method: str, level: float
     ) -> tuple[Array, Array, Array]:
-        kind: Literal["percentile", "bca"] = "bca" if method == "bca" else "percentile"
-        frame = boot.conf_int(kind, level).set_index("term").loc[list(self.labels)]
-        ends = frame[["conf_low", "conf_high"]].to_numpy()
+        """Standard deviations, ends and p values from replicates of whole clusters."""
+        if not boot.draws.good.any():
+            raise FitError(f"none of the {boot.n} replicates is an estimate: {boot.failures}")
         names = list(boot.labels.terms)
-        good = boot.draws.values[boot.draws.good]
-        p = []
-        for label, estimate in zip(self.labels, frame["estimate"], strict=True):
-            sample = good[:, names.index(label)]
-            sample = sample[np.isfinite(sample)]
-            if method == "bca":
-                without = boot.jackknifed[:, names.index(label)]
-                p.append(intervals.bca_p(sample, estimate, without[np.isfinite(without)]))
-            else:
-                p.append(intervals.share_p(sample))
-        error = boot.bse[list(self.labels)].to_numpy(dtype=np.float64)
-        return np.asarray(error, dtype=np.float64), np.asarray(ends, np.float64), np.array(p)
+        places = [names.index(label) for label in self.labels]
+        good = boot.draws.values[boot.draws.good][:, places]
+        without = boot.jackknifed[:, places] if method == "bca" else None
+        estimate = boot.estimate[places]
+        ends, p, few = intervals.resampled(good, estimate, without, level)
+        if few.any():
+            which = ", ".join(np.array(self.labels)[few])
+            warnings.warn(
+                f"{len(good)} replicates are too few for an interval at level {level:g} of "
+                f"{which}: its end is the most extreme replicate",
+                FewReplicates,
+                stacklevel=3,
+            )
+        return good.std(axis=0, ddof=1), ends, p
 
     @cached_property
     def proportion_mediated(self) -> pd.DataFrame:
@@ -307,10 +314,6 @@ class Mediation:
     def __repr__(self) -> str:
         way = " -> ".join(self.specification.path)
         return f"<Mediation {self.specification.design.name}: {way}>"
-
-    def said(self) -> Mapping[str, float]:
-        """Estimates of all effects by label."""
-        return {label: float(self.fit.params[label]) for label in self.labels}
 
 
 def _quantiles(sample: Array, level: float) -> tuple[Array, Array]:

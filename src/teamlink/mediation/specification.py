@@ -10,7 +10,7 @@ from teamlink.data.schema import names_of
 from teamlink.errors import OptionError, check_option, nearest
 from teamlink.mediation.designs import Design, design_of
 
-__all__ = ["Centring", "Covariates", "Specification", "specify"]
+__all__ = ["SLOPES", "Centring", "Covariates", "Specification", "specify"]
 
 Covariates: TypeAlias = Sequence[str] | Mapping[str, Sequence[str]]
 """Names, placed where they vary; or lists under "within", "between" and "both"."""
@@ -100,6 +100,7 @@ def specify(
     _check_parts((x, *mediators, y), _placed(covariates), scales, cluster)
     if found.two_level and cluster is None:
         raise OptionError(f"design={design!r} has two levels: name the clusters' column, cluster=")
+    _check_made((x, *mediators, y), _placed(covariates), scales, random_slopes)
     if random_slopes:
         _check_slopes(design, mediators, scales)
     elif centring != "cluster":
@@ -143,6 +144,26 @@ def _check_parts(
     ]
     if said:
         raise OptionError("; ".join(said))
+
+
+SLOPES = {"a": "slope_a", "b": "slope_b", "c": "slope_c"}
+"""Random slopes as variables of the second level."""
+
+
+def _check_made(
+    path: tuple[str, ...], covariates: Mapping[str, str], scales: Mapping[str, tuple[str, ...]],
+    random_slopes: bool,
+) -> None:  # fmt: skip
+    """No column may have the name of a variable that the model makes."""
+    columns = {*path, *covariates, *(item for own in scales.values() for item in own)} - {*scales}
+    made = [f"{name}_{level}" for name in scales for level in ("within", "between")]
+    if random_slopes:
+        made += SLOPES.values()
+        made += [f"{name}_{end}" for name in (*path, *covariates) for end in ("within", "mean")]
+    taken = sorted(columns & {*made})
+    if taken:
+        shown = ", ".join(map(repr, taken))
+        raise OptionError(f"{shown}: the model makes a variable of this name; rename the column")
 
 
 def _check_slopes(

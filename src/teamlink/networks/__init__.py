@@ -15,8 +15,8 @@ Examples
 
 from __future__ import annotations
 
-from teamlink.networks.describe import describe, nodes
-from teamlink.networks.mrqap import mrqap, qap
+from teamlink.networks.dyadic import Mrqap, Qap, mrqap, qap
 from teamlink.networks.relation import attribute
+from teamlink.networks.tables import describe, nodes
 
-__all__ = ["attribute", "describe", "mrqap", "nodes", "qap"]
+__all__ = ["Mrqap", "Qap", "attribute", "describe", "mrqap", "nodes", "qap"]

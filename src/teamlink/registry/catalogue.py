@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import pandas as pd
 
-from teamlink.errors import StudyError, nearest
+from teamlink.errors import StudyError, check_option, nearest
 from teamlink.registry.reading import parse_study, read_study
 from teamlink.registry.study import Study
+from teamlink.registry.tags import TAGS
+from teamlink.registry.works import Work, works
 
 __all__ = ["find", "keys", "studies"]
 
@@ -70,34 +73,78 @@ def find(key: str | Study) -> Study:
         return _entry(key)
     if key.endswith(".toml"):
         return read_study(Path(key))
+    for work in works():
+        if work.key == key:
+            raise StudyError(f"{key} makes no quantitative claim: {work.reason}")
     raise StudyError(f"there is no study {key!r}; {nearest(key, keys())}")
 
 
-def studies() -> pd.DataFrame:
-    """List the studies of the registry.
+def studies(
+    practice: str | None = None, goal: str | None = None, support: str | None = None
+) -> pd.DataFrame:
+    """List the studies of the registry, and the cited works that make no quantitative claim.
+
+    Parameters
+    ----------
+    practice : str, optional
+        Only what speaks of this practice, such as "mentoring" or "professional community".
+    goal : str, optional
+        Only what is about this goal: "climate", "equity", "learning", "retention" or
+        "teacher skill".
+    support : str, optional
+        Only what is about this one of Chicago's five supports, such as "leadership".
 
     Returns
     -------
     pandas.DataFrame
-        One row a study: key, citation, design, model, claims, status.
+        One row a study: key, citation, design, model, claims, status. Works without a quantitative
+        claim come last, with the status "not quantitative" and the reason in the place of the
+        design.
+
+    Raises
+    ------
+    OptionError
+        An unknown practice, goal or support; the nearest is suggested.
 
     Examples
     --------
     >>> import teamlink as tl
     >>> tl.studies().set_index("key").loc["goddard-2007", "claims"]
     'G07a, G07b'
+    >>> tl.studies(practice="lesson study")[["key", "status"]]
+                      key            status
+    0  lesson-study-japan  not quantitative
     """
-    rows = []
-    for study in (_entry(key) for key in keys()):
-        models = "; ".join(m.text for m in study.pipeline.models)
-        rows.append(
-            {
-                "key": study.key,
-                "citation": str(study.citation),
-                "design": f"{study.sizes} ({study.basis})",
-                "model": models,
-                "claims": ", ".join(c.id for c in study.claims),
-                "status": study.status,
-            }
-        )
+    asked = {"practices": practice, "goals": goal, "supports": support}
+    for name, word in asked.items():
+        if word is not None:
+            check_option(name.removesuffix("s"), word, TAGS[name])
+    rows = [
+        {
+            "key": study.key,
+            "citation": str(study.citation),
+            "design": f"{study.sizes} ({study.basis})",
+            "model": "; ".join(m.text for m in study.pipeline.models),
+            "claims": ", ".join(c.id for c in study.claims),
+            "status": study.status,
+        }
+        for study in (_entry(key) for key in keys())
+        if _tagged(study, asked)
+    ]
+    rows += [
+        {
+            "key": work.key,
+            "citation": work.citation,
+            "design": work.reason,
+            "model": "",
+            "claims": "",
+            "status": "not quantitative",
+        }
+        for work in works()
+        if _tagged(work, asked)
+    ]
     return pd.DataFrame(rows, columns=["key", "citation", "design", "model", "claims", "status"])
+
+
+def _tagged(item: Study | Work, asked: Mapping[str, str | None]) -> bool:
+    return all(word is None or word in getattr(item, name) for name, word in asked.items())

@@ -129,6 +129,8 @@ def check_claims(
             faults.found += answering.analysis.term_faults(claim, layout)
         if claim.direction == "null" and claim.planted <= 0 and not claim.controls:
             faults.add("a null claim needs 'planted', the size of effect its controls plant", where)
+        if claim.scale == "ratio" and claim.magnitude is not None and claim.magnitude <= 0:
+            faults.add(f"'magnitude' is {claim.magnitude:g}, but a ratio is positive", where)
         if not 0 < claim.power < 1:
             faults.add(f"'power' is {claim.power:g}, outside 0 .. 1", where)
         if not isinstance(design, RealData) and design is not None:

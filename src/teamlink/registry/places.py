@@ -63,7 +63,7 @@ def places(text: str) -> Places:
 
     Examples
     --------
-    >>> found = places('key = "x"\\n\\n[[claims]]\\nid = "A1"\\nterm = "colab"\\n')
+    >>> found = places('key = "x"\n\n[[claims]]\nid = "A1"\nterm = "colab"\n')
     >>> found.tables["claim A1"]
     (3, 5)
     >>> found.line(Fault("no term 'colab'", "claim A1"))

@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from teamlink.errors import Fault, StudyError, nearest
+from teamlink.typing import Codes
 
 __all__ = ["Layout", "Prepared", "Step", "prepare"]
 
@@ -81,11 +83,13 @@ class Prepared:
     tables : file to frame
     keys : file to the columns that name its rows
     units : column to the SD it was divided by; columns not listed were not divided
+    found : rows of one file in another, kept once they were looked up
     """
 
     tables: Mapping[str, pd.DataFrame]
     keys: Mapping[str, tuple[str, ...]]
     units: Mapping[str, float] = field(default_factory=dict)
+    found: dict[tuple[str, str], Codes] = field(default_factory=dict, init=False)
 
     @property
     def layout(self) -> Layout:
@@ -136,27 +140,52 @@ class Prepared:
         StudyError
             No file within reach has such a column.
         """
+        columns_found = self.columns(table, columns)
+        return pd.DataFrame(columns_found, index=self.tables[table].index, copy=False)
+
+    def columns(self, table: str, names: Sequence[str]) -> dict[str, Any]:
+        """Give what `frame` gives as arrays by name."""
         own = self.tables[table]
-        layout = self.layout
-        new: dict[str, object] = {}
-        for name in columns:
+        found: dict[str, Any] = {}
+        for name in names:
             if name in own:
-                new[name] = own[name]
+                found[name] = own[name].array if _extended(own[name]) else own[name].to_numpy()
                 continue
+            layout = self.layout
             homes = [o for o in layout.joinable(table) if name in self.tables[o]]
             if not homes:
                 remedy = nearest(name, layout.reachable(table))
                 raise StudyError(f"{table} has no column {name!r}; {remedy}")
-            new[name] = _fetched(own, self.tables[homes[0]], self.keys[homes[0]], name)
-        return pd.DataFrame(new, index=own.index, copy=False)
+            found[name] = _taken(self.tables[homes[0]][name], self._rows_in(table, homes[0]))
+        return found
+
+    def _rows_in(self, table: str, home: str) -> Codes:
+        """For each row of `table` its row of `home`, -1 where there is none; found once."""
+        if (table, home) not in self.found:
+            key = list(self.keys[home])
+            index: pd.Index[Any]
+            if len(key) == 1:
+                index = pd.Index(self.tables[home][key[0]])
+                rows = index.get_indexer(pd.Index(self.tables[table][key[0]]))
+            else:
+                index = pd.MultiIndex.from_frame(self.tables[home][key])
+                rows = index.get_indexer(pd.MultiIndex.from_frame(self.tables[table][key]))
+            self.found[table, home] = rows
+        return self.found[table, home]
 
 
-def _fetched(rows: pd.DataFrame, home: pd.DataFrame, key: tuple[str, ...], name: str) -> object:
-    """One column of `home` for each of `rows`, found by key."""
-    if len(key) == 1:
-        return rows[key[0]].map(home.set_index(key[0])[name])
-    merged = rows[list(key)].merge(home[[*key, name]], on=list(key), how="left", validate="m:1")
-    return merged[name].to_numpy()
+def _extended(column: pd.Series[Any]) -> bool:
+    return isinstance(column.dtype, pd.api.extensions.ExtensionDtype)
+
+
+def _taken(column: pd.Series[Any], rows: Codes) -> Any:
+    """Values of a column at some rows, missing where the row is -1."""
+    if _extended(column):
+        return column.array.take(rows, allow_fill=True)
+    values = column.to_numpy()[rows]
+    if (rows < 0).any():
+        values = np.where(rows < 0, np.nan, values)
+    return values
 
 
 class Step(Protocol):
@@ -168,7 +197,11 @@ class Step(Protocol):
 
     @property
     def touches(self) -> tuple[str, ...]:
-        """Files that the step reads or writes."""
+        """Files that the step reads or writes.
+
+        A step may also have `reads`, file to columns, for files that it only reads: it is then done
+        once for all scenarios that agree in these columns, whatever else differs.
+        """
 
     def check(self, layout: Layout) -> tuple[Layout, Sequence[Fault]]:
         """Give what the files hold afterwards, and what is wrong with the step."""
@@ -215,9 +248,23 @@ def prepare(
 
 
 def _same_or_anew(step: Step, state: Prepared, first: Prepared, done: Prepared) -> Prepared:
-    if any(state.tables.get(name) is not first.tables.get(name) for name in step.touches):
+    if not _same_input(step, state, first):
         return step.apply(state)
     changed = {n: f for n, f in done.tables.items() if f is not first.tables.get(n)}
     return Prepared(
         {**state.tables, **changed}, {**state.keys, **done.keys}, {**state.units, **done.units}
     )
+
+
+def _same_input(step: Step, state: Prepared, first: Prepared) -> bool:
+    """Whether a step sees the same files, or the same columns of those it only reads."""
+    reads: Mapping[str, Sequence[str]] = getattr(step, "reads", {})
+    for name in step.touches:
+        ours, theirs = state.tables.get(name), first.tables.get(name)
+        if ours is theirs:
+            continue
+        if ours is None or theirs is None or name not in reads:
+            return False
+        if len(ours) != len(theirs) or not all(ours[c].equals(theirs[c]) for c in reads[name]):
+            return False
+    return True

@@ -185,6 +185,8 @@ def _study(top: dict[str, Any], faults: Faults) -> Study | None:
     claims = _claims(top["claims"], faults)
     references = rows(top.get("references", []), "reference", layout.REFERENCE, faults)
     check_provenance(values, claims, sources, faults)
+    if top.get("truth_times", 1) < 1:
+        faults.add(f"'truth_times' is {top['truth_times']}, less than 1", "", "100 is usual")
     tags = {name: _tags(top, name, faults) for name in TAGS}
     design = _design(top["design"], values, faults)
     pipeline = _pipeline(top["pipeline"], faults)

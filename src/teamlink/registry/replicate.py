@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -25,8 +27,10 @@ from teamlink.registry.pipeline import analyse
 from teamlink.registry.replication import Replication
 from teamlink.registry.scenarios import WORLDS, Scenarios, scenarios
 from teamlink.registry.steps.levels import LevelsStep
+from teamlink.registry.stored import slopes_of
 from teamlink.registry.study import RealData, Study
-from teamlink.registry.truth import draw_all, true_slopes
+from teamlink.registry.truth import draw_all
+from teamlink.simulation.checkpoint import Checkpoint, digest
 from teamlink.simulation.runs import EachAlone, Runs, run
 from teamlink.simulation.world import Tables, generate
 from teamlink.typing import Array
@@ -78,6 +82,7 @@ def replicate(
     replicates: int = 200,
     jobs: int = 1,
     progress: bool | None = None,
+    resume: str | Path | None = None,
 ) -> Replication:
     """Run a cited study many times over and compare with what it published.
 
@@ -93,6 +98,9 @@ def replicate(
         Processes; -1 for one a processor.
     progress : bool, optional
         Show a progress bar on standard error; None shows it on a terminal, for longer runs.
+    resume : str or Path, optional
+        A file that remembers finished replicates. A run that was killed goes on from it and gives
+        the same numbers as one that was not; more replicates may be asked for later.
 
     Returns
     -------
@@ -104,7 +112,7 @@ def replicate(
     StudyError
         No such study, its file holds faults, or its data are not as it says.
     OptionError
-        `replicates` or `jobs` is out of range.
+        `replicates` or `jobs` is out of range, or `resume` is the file of another run.
 
     Notes
     -----
@@ -125,7 +133,7 @@ def replicate(
     study = find(key)
     if replicates < 2:
         raise OptionError(f"replicates={replicates!r}: at least 2 are needed for an interval")
-    label = f"{study.key}"
+    memory = None if resume is None else Checkpoint(Path(resume), _run_name(study, seed))
     fit: MixedFit | None = None
     if isinstance(study.design, RealData):
         fit = _fit_real(study)
@@ -139,14 +147,17 @@ def replicate(
             jobs,
             batch=BATCH,
             progress=progress,
-            label=label,
+            label=study.key,
+            checkpoint=memory,
         )
     else:
         worlds = scenarios(study)
         effects = worlds.effects
-        slopes = true_slopes(study, worlds)
+        slopes = slopes_of(study, worlds)
         one = EachAlone(_FromWorld(study, worlds))
-        draws = run(one, replicates, seed, jobs, progress=progress, label=label)
+        draws = run(
+            one, replicates, seed, jobs, progress=progress, label=study.key, checkpoint=memory
+        )
     return Replication(
         study=study,
         seed=seed,
@@ -156,6 +167,11 @@ def replicate(
         failures=draws.failures,
         fit=fit,
     )
+
+
+def _run_name(study: Study, seed: int) -> str:
+    """What a file of finished replicates must belong to: all that determines their numbers."""
+    return digest(metadata.version("teamlink"), study, seed)
 
 
 def _fitted_effects(study: Study, values: Sequence[float]) -> Array:

@@ -86,12 +86,15 @@ class Replication:
         """One row a claim.
 
         study, claim, text, outcome, term, unit, scale, published, source, magnitude, recovered,
-        estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, replicates,
-        failed, verdict, holds. For simulated data the estimate is the mean over replicates and its
-        interval that of the mean; for real data they are those of the fit. `effect` is the
-        population's (latent) effect, `true_value` what the pipeline's coefficient estimates. Where
-        `scale` is "ratio", estimate, interval and true value are ratios: exponentials of the mean
-        logarithm.
+        estimate, conf_low, conf_high, effect, true_value, coverage, share_recovered, share_error,
+        power, exaggeration, wrong_sign, replicates, failed, verdict, holds. For simulated data the
+        estimate is the mean over replicates and its interval that of the mean; for real data they
+        are those of the fit. `effect` is the population's (latent) effect, `true_value` what the
+        pipeline's coefficient estimates. Where `scale` is "ratio", estimate, interval and true
+        value are ratios: exponentials of the mean logarithm. `share_error` is the Monte-Carlo
+        standard error of `share_recovered`; `power` the share of significant replicates,
+        `exaggeration` how many times too large these are on average, `wrong_sign` the share of
+        them with the wrong sign.
         """
         return pd.DataFrame(
             [self._claim_row(i, claim) for i, claim in enumerate(self.study.claims)]
@@ -126,6 +129,10 @@ class Replication:
             "true_value": float(shown(self._true_value(claim.id, STUDY))),
             "coverage": evidence.coverage,
             "share_recovered": evidence.share(claim.direction),
+            "share_error": evidence.monte_carlo_error(claim.direction),
+            "power": evidence.power,
+            "exaggeration": evidence.exaggeration,
+            "wrong_sign": evidence.wrong_sign,
             "replicates": evidence.replicates,
             "failed": evidence.failed,
             "verdict": judged,
@@ -240,6 +247,12 @@ class Replication:
             "short": study.citation.short,
             "basis": study.basis,
             "sizes": study.sizes,
+            "kind": study.kind,
+            "levels": study.levels,
+            "practices": list(study.practices),
+            "goals": list(study.goals),
+            "supports": list(study.supports),
+            "reconciliation": _plain_reconciliation(study),
             "estimand": study.estimand,
             "rule": RULE,
             "seed": self.seed,
@@ -247,6 +260,7 @@ class Replication:
             "failed": len(self.failures),
             "failures": [str(f) for f in self.failures],
             "ok": self.ok,
+            "steps": [step.text for step in study.pipeline.steps],
             "models": {m.name: m.text for m in study.pipeline.models},
             "claims": records(self.claims),
             "controls": records(self.controls),
@@ -303,6 +317,13 @@ def _expected(claim: Claim, k: int, effect: float) -> tuple[Verdict, str]:
         return "contradicted", "effect planted"
     without = k == 0 or effect == 0
     return ("not detected", "effect zero") if without else ("contradicted", "sign flipped")
+
+
+def _plain_reconciliation(study: Study) -> dict[str, Any] | None:
+    found = study.reconciliation
+    if found is None:
+        return None
+    return {"other": found.other, "text": found.text, "claims": list(found.claims)}
 
 
 def _direction(estimate: float, p_value: float) -> str:

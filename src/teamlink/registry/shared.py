@@ -39,23 +39,34 @@ def with_shared_population(
     other = _other(table["with"], folder, faults)
     if other is None:
         return raw
+    if not all(isinstance(raw.get(name, {}), dict) for name in ("design", "sources")):
+        return raw
+    if not isinstance(raw.get("population", []), list):
+        return raw
     design = {**other.get("design", {}), **raw.get("design", {})}
     own = [row for row in raw.get("population", []) if isinstance(row, dict)]
     _only_sizes(own, str(design.get("kind")), faults)
     stated = {row.get("name") for row in own}
     sources = dict(raw.get("sources", {}))
     rows = []
-    for row in other.get("population", []):
+    for row in _whole_rows(other):
         total, mark, group = str(row["name"]).partition("_per_")
         if row["name"] in stated or (mark and {total, f"{group}s"} & stated):
             continue
         name = row["source"]
-        text = other["sources"].get(name)
-        if sources.setdefault(name, text) != text:
+        text = other.get("sources", {}).get(name)
+        if text is not None and sources.setdefault(name, text) != text:
             name = f"{name} of {other['key']}"
             sources[name] = text
         rows.append({**row, "source": name})
     return {**raw, "design": design, "population": [*own, *rows], "sources": sources}
+
+
+def _whole_rows(other: dict[str, Any]) -> list[dict[str, Any]]:
+    """Population values of the other file that can be read; checking it is its own affair."""
+    rows = other.get("population", [])
+    found = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return [row for row in found if isinstance(row.get("source"), str) and row.get("name")]
 
 
 def _other(key: str, folder: Path | None, faults: Faults) -> dict[str, Any] | None:
@@ -75,8 +86,12 @@ def _other(key: str, folder: Path | None, faults: Faults) -> dict[str, Any] | No
         faults.add(f"{key!r} is no TOML: {error}", "reconciliation")
         return None
     if "reconciliation" in found:
-        first = found["reconciliation"].get("with")
-        faults.add(f"{key!r} has its population from {first!r}", "reconciliation", "name that one")
+        what = f"{key!r} has its population from another study"
+        faults.add(what, "reconciliation", "name that one")
+        return None
+    tables = ("design", "sources")
+    if any(not isinstance(found.get(name, {}), dict) for name in tables):
+        faults.add(f"{key!r} is no study file", "reconciliation")
         return None
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from teamlink.registry.analysis import Analysis
 from teamlink.registry.prepared import Step
@@ -48,7 +48,8 @@ class Citation:
         where = f"https://doi.org/{self.doi}" if self.doi else self.url
         where = where or (f"ISBN {self.isbn}" if self.isbn else "")
         end = f" {where}" if where else ""
-        return f"{self.authors} ({self.year}). {self.title}. {self.published_in}.{end}"
+        stop = "" if self.title.endswith(("?", "!")) else "."
+        return f"{self.authors} ({self.year}). {self.title}{stop} {self.published_in}.{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,17 +274,24 @@ class Study:
         return {v.name: v.value for v in self.population}
 
     @property
-    def sizes(self) -> str:
-        """How many schools, teachers, students and so on, in words."""
+    def levels(self) -> list[dict[str, Any]]:
+        """Units of the design, the fewest first: `name` and number `n` of each."""
         values = self.values
         known: tuple[str, ...] = ("schools", "teachers", "students")
         if not isinstance(self.design, RealData):
             known += tuple(n for n in self.design.sizes if n not in (*known, *NOT_UNITS))
-        unit = getattr(self.design, "unit", "unit")
-        said = {"units": f"{unit}s"}
-        return ", ".join(
-            f"{int(values[n]):,} {said.get(n, n).replace('_', ' ')}" for n in known if n in values
-        )
+        said = {"units": f"{getattr(self.design, 'unit', 'unit')}s"}
+        found = [
+            {"name": said.get(n, n).replace("_", " "), "n": int(values[n])}
+            for n in known
+            if n in values
+        ]
+        return sorted(found, key=lambda level: level["n"])
+
+    @property
+    def sizes(self) -> str:
+        """How many schools, teachers, students and so on, in words."""
+        return ", ".join(f"{level['n']:,} {level['name']}" for level in self.levels)
 
     @property
     def parameters(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from teamlink.errors import DataError, Fault, Faults, StudyError
@@ -33,7 +34,7 @@ def keys_of(cls: type, skip: tuple[str, ...] = ()) -> dict[str, Key]:
     dict
         Key name to `Key`.
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     keys = {}
     for field in dataclasses.fields(cls):
         if field.name in skip or not field.init:
@@ -42,6 +43,11 @@ def keys_of(cls: type, skip: tuple[str, ...] = ()) -> dict[str, Key]:
         required = none and field.default_factory is dataclasses.MISSING
         keys[field.name] = _key(hints[field.name], required)
     return keys
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls)
 
 
 def _key(hint: Any, required: bool) -> Key:
@@ -87,7 +93,7 @@ def built(
     keys = keys_of(cls, tuple(sizes))
     before = len(faults.found)
     entry = checked(table, where, keys, faults)
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     values = {n: _value(v, hints[n], f"{where}, key {n!r}", faults) for n, v in entry.items()}
     if len(faults.found) > before:
         return None

@@ -75,6 +75,9 @@ class Evidence:
     covered : replicates whose 95 % interval holds the true value
     recovered : the direction by the rule of this module
     compatible : replicates whose 95 % interval holds the published size; -1 where there is none
+    exaggeration : mean ratio of estimate to true value, both without sign, over the significant
+        replicates (type M error); nan where there is no effect or nothing is significant
+    wrong_sign : share of the significant replicates whose sign is not the true one (type S error)
     """
 
     replicates: int
@@ -87,6 +90,13 @@ class Evidence:
     covered: int
     recovered: Recovered
     compatible: int = -1
+    exaggeration: float = float("nan")
+    wrong_sign: float = float("nan")
+
+    @property
+    def power(self) -> float:
+        """Share of all replicates that are significant, with either sign."""
+        return (self.positive + self.negative) / self.replicates
 
     @property
     def done(self) -> int:
@@ -109,6 +119,11 @@ class Evidence:
         counts = {"positive": self.positive, "negative": self.negative}
         none = self.done - self.positive - self.negative
         return counts.get(direction, none) / self.replicates
+
+    def monte_carlo_error(self, direction: Direction) -> float:
+        """Standard error that `share` has because the replicates are finitely many."""
+        p = self.share(direction)
+        return float(np.sqrt(p * (1 - p) / self.replicates))
 
 
 def nominal_band(replicates: int) -> tuple[int, int]:
@@ -196,7 +211,48 @@ def weigh(
     compatible = -1
     if magnitude is not None:
         compatible = int(((low <= magnitude) & (magnitude <= high)).sum())
-    return Evidence(replicates, replicates - done, mean, *ends, *counts, recovered, compatible)
+    errors = (
+        type_m(estimate[significant], true_value[significant]),
+        type_s(estimate[significant], true_value[significant]),
+    )
+    failed = replicates - done
+    return Evidence(replicates, failed, mean, *ends, *counts, recovered, compatible, *errors)
+
+
+def type_m(estimate: Array, true_value: Array) -> float:
+    """Expected exaggeration: how many times too large significant estimates are on average.
+
+    Parameters
+    ----------
+    estimate, true_value : Array
+        (s,), of the significant replicates.
+
+    Returns
+    -------
+    float
+        nan where there is none, or the true value is zero.
+
+    References
+    ----------
+    .. [1] Gelman, Carlin (2014). Beyond power calculations: Assessing type S (sign) and type M
+       (magnitude) errors. Perspectives on Psychological Science 9(6). doi:10.1177/1745691614551642
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> type_m(np.array([0.3, 0.5]), np.array([0.2, 0.2]))
+    2.0
+    """
+    if not len(estimate) or not true_value.all():
+        return float("nan")
+    return float(np.mean(np.abs(estimate) / np.abs(true_value)))
+
+
+def type_s(estimate: Array, true_value: Array) -> float:
+    """Share of significant estimates with the wrong sign; see `type_m`."""
+    if not len(estimate) or not true_value.all():
+        return float("nan")
+    return float(np.mean(np.sign(estimate) != np.sign(true_value)))
 
 
 def verdict(published: Direction, evidence: Evidence) -> Verdict:

@@ -149,19 +149,21 @@ def _measure(text: str, size: float) -> tuple[float, float]:
 def _sizes(panels: Mapping[tuple[int, int], Graph], names: Mapping[str, str]) -> Sizes:
     """Sizes of nodes and gaps that hold every text."""
     wide = {"latent": [0.55], "observed": [0.3]}
-    tall = [0.1]
+    tall = {"latent": [0.1], "observed": [0.1]}
     for node in (n for graph in panels.values() for n in graph.nodes):
         w, h = _measure(names.get(node.name, node.name), NAME)
-        wide["latent" if node.kind == "latent" else "observed"].append(w)
-        tall.append(h)
+        kind = "latent" if node.kind == "latent" else "observed"
+        wide[kind].append(w)
+        tall[kind].append(h)
     label = max(
         (_measure(e.text, LABEL)[0] for g in panels.values() for e in g.edges if e.text), default=0
     )
-    half = max(tall) / 2
-    ports = max(len(g.of("variance")) + len(g.of("intercept")) for g in panels.values())
-    both = ports and any(g.of("variance") and g.of("intercept") for g in panels.values())
-    latent = max(wide["latent"]) * 0.62 + 0.14, half + 0.17
-    observed = max(wide["observed"]) / 2 + 0.1, half + (0.11 if both else 0.085)
+    both = any(g.of("variance") and g.of("intercept") for g in panels.values())
+    latent = max(wide["latent"]) * 0.62 + 0.14, max(tall["latent"]) / 2 + 0.17
+    observed = (
+        max(wide["observed"]) / 2 + 0.1,
+        max(tall["observed"]) / 2 + (0.11 if both else 0.085),
+    )
     return Sizes(latent, observed, label + 0.75, label + 0.72, 2 * observed[1] + 0.13)
 
 

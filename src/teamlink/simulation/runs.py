@@ -17,6 +17,7 @@ import numpy as np
 from teamlink.errors import OptionError
 from teamlink.fitting.fit import single_thread
 from teamlink.fitting.progress import progress_bar
+from teamlink.simulation.checkpoint import Checkpoint
 
 __all__ = ["EachAlone", "Failure", "Runs", "run"]
 
@@ -73,6 +74,7 @@ def run(
     batch: int = 5,
     progress: bool | None = None,
     label: str = "replicates",
+    checkpoint: Checkpoint | None = None,
 ) -> Runs[T]:
     """Call `function` on batches of generators, one generator a replicate.
 
@@ -94,6 +96,9 @@ def run(
         Show a progress bar on standard error; None shows it on a terminal, for longer runs.
     label : str
         What the bar calls the replicates.
+    checkpoint : Checkpoint, optional
+        Batches that it holds are taken from it, the others added to it as they come. Results must
+        then be arrays.
 
     Returns
     -------
@@ -119,11 +124,23 @@ def run(
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     seeds = root.spawn(replicates)
     batches = [seeds[i : i + batch] for i in range(0, replicates, batch)]
-    outcomes: list[T | str] = []
+    finished = {} if checkpoint is None else checkpoint.finished
+    at = [(i * batch, len(seeds)) for i, seeds in enumerate(batches)]
+    parts: dict[int, Sequence[T | str]] = {
+        first: finished[first, count] for first, count in at if (first, count) in finished
+    }
+    missing = [(first, seeds) for (first, _), seeds in zip(at, batches, strict=True)]
+    missing = [(first, seeds) for first, seeds in missing if first not in parts]
+    count = sum(len(part) for part in parts.values())
     with progress_bar(replicates, progress, label, PATIENCE) as advance:
-        for done in _mapped(function, batches, jobs):
-            outcomes.extend(done)
-            advance(len(outcomes))
+        answers = _mapped(function, [seeds for _, seeds in missing], jobs)
+        for (first, _), done in zip(missing, answers, strict=True):
+            parts[first] = done
+            if checkpoint is not None:
+                checkpoint.add(first, done)
+            count += len(done)
+            advance(count)
+    outcomes = [one for first, _ in at for one in parts[first]]
     failures = (Failure(k, r) for k, r in enumerate(outcomes) if isinstance(r, str))
     results = ((k, r) for k, r in enumerate(outcomes) if not isinstance(r, str))
     return Runs(replicates, tuple(results), tuple(failures))
@@ -134,7 +151,7 @@ def _mapped(
     batches: Sequence[Sequence[np.random.SeedSequence]],
     jobs: int,
 ) -> Iterator[Sequence[T | str]]:
-    if jobs == 1 or len(batches) == 1:
+    if jobs == 1 or len(batches) <= 1:
         for seeds in batches:
             yield _one_batch(function, seeds)
         return

@@ -15,7 +15,7 @@ from teamlink.moments.covariances import find_patterns, moments_by_pattern
 from teamlink.structural.implied import Moments
 from teamlink.structural.incomplete import MissingData
 from teamlink.structural.nested import LevelMap, NestedData, NestedGroup
-from teamlink.structural.observations import Observations, check_moments
+from teamlink.structural.observations import Observations, add_singular, check_moments
 from teamlink.structural.parameters import ParameterTable
 from teamlink.structural.saturated import saturated_clusterwise, saturated_normal
 from teamlink.typing import Array, Codes
@@ -25,6 +25,7 @@ __all__ = [
     "incomplete_likelihood",
     "nested_deviance",
     "nested_likelihood",
+    "of_clusters",
 ]
 
 
@@ -125,10 +126,13 @@ def nested_likelihood(
         own = [between[k] for k in places.own_b]
         rows = seen.values[g][:, seen.columns(own)]
         where = f" in group {label!r}" if label else ""
-        z = _of_clusters(rows, codes, J, own, where, faults)
+        z = of_clusters(rows, codes, J, own, where, faults)
         _check_variation(Y, codes, J, names, where, faults)
         if J < 2:
             faults.add(f"{J} cluster{where}", "the data", "two levels need more")
+        if faults:
+            continue
+        _check_levels(Y, z, codes, names, own, where, faults)
         if faults:
             continue
         _warn_few(J, len(between), where)
@@ -241,7 +245,7 @@ def _check_observed(Y: Array, names: Sequence[str], label: str) -> None:
     faults = Faults()
     seen = ~np.isnan(Y)
     where = f" in group {label!r}" if label else ""
-    for name in np.array(names)[~seen.any(axis=0)]:
+    for name in np.array(names, dtype=object)[~seen.any(axis=0)]:
         faults.add("every value is missing", f"column {name!r}{where}", "leave it out")
     pairs = seen.T.astype(float) @ seen.astype(float)
     for i, j in zip(*np.nonzero(np.tril(pairs == 0, -1)), strict=True):
@@ -253,7 +257,7 @@ def _check_observed(Y: Array, names: Sequence[str], label: str) -> None:
     faults.raise_if_any(DesignError)
 
 
-def _of_clusters(
+def of_clusters(
     rows: Array, codes: Codes, J: int, names: Sequence[str], where: str, faults: Faults
 ) -> Array:
     """The value (J, q) of each cluster."""
@@ -284,11 +288,39 @@ def _check_variation(
     np.fmax.at(high, codes, Y)
     with np.errstate(invalid="ignore"):
         varies = (high > low).any(axis=0)
-    for name in np.array(names)[~varies]:
+    for name in np.array(names, dtype=object)[~varies]:
         faults.add(
             "it does not vary within any cluster, yet stands in level 1",
             f"column {name!r}{where}", "name it in level 2 only",
         )  # fmt: skip
+
+
+def _check_levels(
+    Y: Array, z: Array, codes: Codes, names: Sequence[str], own: Sequence[str], where: str,
+    faults: Faults,
+) -> None:  # fmt: skip
+    """Refuse variables that determine each other, within clusters or between them.
+
+    Where values are missing, rows and clusters that lack none are looked at, if they are enough.
+    """
+    whole = ~np.isnan(Y).any(axis=1)
+    _, kept = np.unique(codes[whole], return_inverse=True)
+    J = int(kept.max(initial=-1)) + 1
+    sums = np.zeros((J, len(names)))
+    rest = Y[whole] - Y[whole].mean(axis=0) if whole.any() else Y[whole]
+    np.add.at(sums, kept, rest)
+    rest = rest - (sums / np.maximum(np.bincount(kept, minlength=J), 1)[:, None])[kept]
+    n = len(rest) - J
+    if names and (whole.all() or n > len(names)):
+        inside = f"the data within clusters{where}"
+        S = rest.T @ rest / max(n, 1)
+        add_singular(faults, S, f"{n} rows beyond one a cluster", n, names, inside)
+    known = z[~np.isnan(z).any(axis=1)]
+    if own and (len(known) == len(z) or len(known) > len(own)):
+        about = known - known.mean(axis=0)
+        S = about.T @ about / len(known)
+        counted = f"{len(known)} clusters"
+        add_singular(faults, S, counted, len(known), own, f"the data between clusters{where}")
 
 
 def _warn_few(n_clusters: int, p: int, where: str) -> None:

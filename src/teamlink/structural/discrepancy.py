@@ -125,7 +125,8 @@ class CompletePoint:
             if expected:
                 right = left
             else:
-                right = (X @ (2 * Omega - np.eye(p))[:, None]).reshape(R, k, p * p)
+                weight = 2 * Omega - np.eye(p)
+                right = (X.reshape(R, k * p, p) @ weight).reshape(R, k, p * p)
             H = left @ right.transpose(0, 2, 1)
             if e is not None:
                 H += 2 * u @ u.transpose(0, 2, 1)
@@ -162,7 +163,7 @@ class CompleteData:
                 e = (Li @ (group.mean[index] - block.mu)[:, :, None])[:, :, 0]
                 Omega = Omega + e[:, :, None] * e[:, None, :]
                 g = -2 * n[:, None] * (Lt @ e[:, :, None])[:, :, 0]
-            trace = np.trace(Omega, axis1=1, axis2=2)
+            trace = np.einsum("rii->r", Omega)
             own = n * (p * np.log(2 * np.pi) + logdet + trace)
             value += own if sound is None else np.where(sound, own, np.inf)
             G = n[:, None, None] * (Lt @ (np.eye(p) - Omega) @ Li)

@@ -182,7 +182,7 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
     for block in structure.blocks:
         is_path[block.a_of] = True
     zero = np.where(is_path, x, 0.0)
-    left, right = [], []
+    left, right, at = [], [], 0
     for block, own in zip(structure.blocks, sample, strict=True):
         Li, _, sound = factor(own.Sigma)
         if sound is not None:
@@ -194,9 +194,8 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
         L = Li[0]
         white = np.sqrt(0.5) * (L @ ways.Sigma[0] @ L.T).reshape(len(block.of), -1)
         rows = np.concatenate([white, ways.mu[0] @ L.T], axis=1).T
-        lifted = np.zeros((len(rows), structure.q))
-        np.add.at(lifted.T, block.of, rows.T)
-        left.append(lifted)
+        left.append(rows @ structure.selection[at : at + len(block.of)])
+        at += len(block.of)
         gap = np.sqrt(0.5) * (L @ (own.Sigma[0] - state.Sigma[0]) @ L.T)
         right.append(np.concatenate([gap.ravel(), L @ (own.mu[0] - state.mu[0])]))
     solved = np.linalg.lstsq(np.concatenate(left)[:, ~is_path], np.concatenate(right), rcond=1e-10)[

@@ -108,7 +108,7 @@ def _with_levels(model: StructuralModel, kinds: dict[int, Kind]) -> StructuralMo
     plain = replace(table, rows=tuple(rows), definitions=(), constraints=kept)
     structure = structure_of(plain, [own.observed for own in table.roles], latent)
     started = replace(model, structure=structure, first=first_points(structure, model.sample))
-    return started.scaled()
+    return started.started()
 
 
 def _labels(constraint: Constraint) -> set[str]:

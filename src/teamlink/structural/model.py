@@ -26,6 +26,7 @@ from teamlink.structural import resample
 from teamlink.structural.constraints import Coordinates, ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
 from teamlink.structural.discrepancy import Likelihood
+from teamlink.structural.drawing import simulated
 from teamlink.structural.implied import (
     Moments,
     State,
@@ -35,6 +36,7 @@ from teamlink.structural.implied import (
     second_order,
     tangents,
 )
+from teamlink.structural.scoring import scored
 from teamlink.structural.structure import Structure
 from teamlink.typing import Array, Codes, Mask
 
@@ -84,12 +86,13 @@ class StructuralModel:
         return np.stack([self.coordinates.backward(x) for x in self.first])
 
     def further_starts(self) -> Array:
-        """Starts around the first one, the same for every call."""
+        """Starts around the first two, the same for every call."""
         rng = np.random.default_rng(0)
-        middle = self.starts()[0]
-        spread = 0.3 * np.maximum(np.abs(middle), 0.3)
-        drawn: Array = middle + spread * rng.standard_normal((4, *middle.shape))
-        return drawn
+        found = []
+        for middle in self.starts()[:2]:
+            spread = 0.3 * np.maximum(np.abs(middle), 0.3)
+            found.append(middle + spread * rng.standard_normal((4, *middle.shape)))
+        return np.concatenate(found)
 
     def parameters(self, theta: Array, index: Codes | None = None) -> Array:
         """Parameters x (A, q) at working parameters (A, k)."""
@@ -120,18 +123,26 @@ class StructuralModel:
         H[:, k, k] += g * second
         return Derivatives(value, g * first, H)
 
-    def derivatives(self, x: Array, index: Codes) -> tuple[Array, Array, Array]:
-        """Deviance (A,), gradient (A, q) and Hessian (A, q, q) in the parameters x (A, q)."""
+    def derivatives(
+        self, x: Array, index: Codes, kind: str = "observed"
+    ) -> tuple[Array, Array, Array]:
+        """Deviance (A,), gradient (A, q) and second derivatives (A, q, q) in parameters x (A, q).
+
+        The latter are "observed", or "expected" by the model, or those "along" the moments as if
+        these were linear in the parameters.
+        """
         blocks = self.structure.blocks
         states = self.states(x, index)
         point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
-        H = point.curvature([tangents(b, s) for b, s in zip(blocks, states, strict=True)])
+        along = [tangents(b, s) for b, s in zip(blocks, states, strict=True)]
+        H = point.curvature(along, expected=kind == "expected")
         slope, at = [], 0
         for block, state, G, g in zip(blocks, states, point.Sigma, point.mu, strict=True):
             back = adjoints(block, state, G, g)
             slope.append(gradient(block, state, back))
-            n = len(block.of)
-            H[:, at : at + n, at : at + n] += second_order(block, state, back)
+            n = slope[-1].shape[1]
+            if kind == "observed":
+                H[:, at : at + n, at : at + n] += second_order(block, state, back)
             at += n
         value = point.value - self.offset[index]
         return value, self._gathered(np.concatenate(slope, axis=1)), self._gathered_twice(H)
@@ -147,17 +158,8 @@ class StructuralModel:
         return found
 
     def hessian(self, x: Array, index: Codes, kind: str) -> Array:
-        """Second derivatives of the deviance (A, q, q).
-
-        They are "observed", or "expected" by the model, or those "along" the moments as if these
-        were linear in the parameters.
-        """
-        if kind == "observed":
-            return self.derivatives(x, index)[2]
-        states = self.states(x, index)
-        point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
-        along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
-        return self._gathered_twice(point.curvature(along, expected=kind == "expected"))
+        """Second derivatives of the deviance (A, q, q) of a kind, see `derivatives`."""
+        return self.derivatives(x, index, kind)[2]
 
     def n_clusters(self) -> int:
         """See `teamlink.fitting.model.Reweights`: clusters, or rows where there are none."""
@@ -186,7 +188,7 @@ class StructuralModel:
         self, theta: Array, n: int, rng: np.random.Generator, groups: Groups = "new"
     ) -> Array:
         """See `teamlink.fitting.model.Simulates`."""
-        return resample.simulated(self, theta, n, rng, groups)
+        return simulated(self, theta, n, rng, groups)
 
     def with_responses(self, Y: Array) -> StructuralModel:
         """See `teamlink.fitting.model.Refittable`."""
@@ -277,28 +279,28 @@ class StructuralModel:
         """See `teamlink.fitting.model.Comparable`."""
         if not isinstance(other, StructuralModel):
             return "one of them is no model of structural equations"
+        if self.structure.table.meanstructure != other.structure.table.meanstructure:
+            return "one of them models means and the other does not; see meanstructure="
         return self.observations.why_different(other.observations)
 
     def why_not_nested_in(self, other: Model) -> str | None:
-        """See `teamlink.fitting.model.Comparable`; nesting of free parameters is not checked."""
+        """See `teamlink.fitting.model.Comparable`; `difference` looks at the moments implied."""
         if not isinstance(other, StructuralModel):
             return "one of them is no model of structural equations"
         mine = {row.plain for row in self.structure.table.rows if row.exogenous}
         theirs = {row.plain for row in other.structure.table.rows if row.exogenous}
         return None if mine == theirs else "they do not fix the same exogenous variables"
 
-    def scaled(self) -> StructuralModel:
-        """The same with working parameters in units of their uncertainty at the start."""
-        x = self.first[0, :1]
-        index = np.zeros(1, dtype=np.intp)
-        with np.errstate(all="ignore"):
-            H = self.hessian(x, index, "expected")[0]
+    def started(self) -> StructuralModel:
+        """The same from a better first point, working parameters in units of uncertainty there."""
+        x, H = scored(self, self.first[0, 0])
+        better = np.broadcast_to(x, self.first[:1].shape)
         K = self.coordinates.K
         n = self.observations.n_rows
         diagonal = np.diag(K.T @ H @ K) / (2 * n)
         scale = np.where(np.isfinite(diagonal) & (diagonal > 1e-12), diagonal, 1.0) ** -0.5
         structure = replace(self.structure, coordinates=self.coordinates.scaled(scale))
-        return replace(self, structure=structure)
+        return replace(self, structure=structure, first=np.concatenate([better, self.first]))
 
 
 def inverse_information(H: Array, held: Mask) -> Array:
@@ -311,7 +313,8 @@ def inverse_information(H: Array, held: Mask) -> Array:
     """
     d = np.sqrt(np.maximum(np.diagonal(H, axis1=1, axis2=2), 1e-300))
     d = np.where(held, 1.0, d)
-    scaled = H / (d[:, :, None] * d[:, None, :])
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = H / (d[:, :, None] * d[:, None, :])
     out = held[:, :, None] | held[:, None, :]
     k = np.arange(H.shape[1])
     scaled = np.where(out, 0.0, scaled)

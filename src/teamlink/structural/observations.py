@@ -14,7 +14,7 @@ from teamlink.data.schema import as_frame, numbers, validate
 from teamlink.errors import DesignError, DroppedRows, Faults
 from teamlink.typing import Array, Codes, Mask, Table
 
-__all__ = ["Observations", "check_moments", "observe"]
+__all__ = ["Observations", "add_singular", "check_moments", "observe"]
 
 _SINGULAR = 1e-10
 """An eigenvalue of a correlation matrix below this says that variables determine each other."""
@@ -99,13 +99,15 @@ def observe(
     DroppedRows
     """
     keys = [name for name in (group, cluster) if name is not None]
-    frame = _frame_of(data, names, keys)
-    plain = [str(name) for name in frame.columns if name not in keys]
-    Y = _at_once(frame, names)
-    if Y is None:
+    Y = None if keys else _at_once(data, names)
+    if Y is None or not isinstance(data, pd.DataFrame):
+        frame = as_frame(data, [*_columns(data, names), *keys])
+        plain = [str(name) for name in frame.columns if name not in keys]
         if not all(_numeric(frame[name]) for name in plain) or not len(frame):
             validate(frame, numeric=plain, groups=keys)
         Y = np.column_stack([_values(frame, name) for name in names])
+    else:
+        frame, plain = data, list(names)
     if np.isinf(Y).any():
         validate(frame, numeric=plain, groups=keys)
     gone, dropped = _incomplete(frame, Y, names, keys, complete)
@@ -118,7 +120,7 @@ def observe(
             DroppedRows,
             stacklevel=4,
         )
-        frame, Y = frame.loc[~gone], Y[~gone]
+        frame, Y = frame.loc[~gone, keys], Y[~gone]
     labels, codes = _codes(frame, group)
     rows = tuple(np.flatnonzero(codes == g) for g in range(len(labels)))
     clusters, counts = _clusters(frame, cluster, rows)
@@ -126,15 +128,6 @@ def observe(
         tuple(names), labels, tuple(Y[r] for r in rows), rows, frame.index, clusters, counts,
         dropped,
     )  # fmt: skip
-
-
-def _frame_of(data: Table, names: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
-    """The columns that are needed; at once where they are plain ones of a pandas frame."""
-    if isinstance(data, pd.DataFrame) and data.columns.is_unique and not keys:
-        place = data.columns.get_indexer(pd.Index(names))
-        if (place >= 0).all():
-            return data.iloc[:, place]
-    return as_frame(data, [*_columns(data, names), *keys])
 
 
 def _columns(data: Table, names: Sequence[str]) -> list[str]:
@@ -148,12 +141,15 @@ def _columns(data: Table, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _at_once(frame: pd.DataFrame, names: Sequence[str]) -> Array | None:
-    """All variables (n, p), where every column holds plain numbers; None where one does not."""
-    if not len(frame) or list(frame.columns) != list(names):
+def _at_once(data: Table, names: Sequence[str]) -> Array | None:
+    """All variables (n, p), where they are plain columns of numbers in a pandas frame."""
+    if not isinstance(data, pd.DataFrame) or not len(data) or not data.columns.is_unique:
         return None
-    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
-        return frame.to_numpy(dtype=np.float64)
+    if not set(names) <= set(data.columns):
+        return None
+    columns = [data[name] for name in names]
+    if all(isinstance(own.dtype, np.dtype) and own.dtype.kind in "fiub" for own in columns):
+        return np.column_stack([own.to_numpy(dtype=np.float64) for own in columns])
     return None
 
 
@@ -175,6 +171,8 @@ def _incomplete(
 ) -> tuple[Mask, dict[str, int]]:
     """Which rows to leave out, and how many because of which variable first."""
     missing = np.isnan(Y)
+    if not keys and not missing.any():
+        return np.zeros(len(Y), dtype=np.bool_), {}
     columns = [(name, missing[:, i]) for i, name in enumerate(names)] if complete else []
     columns += [(key, np.asarray(frame[key].isna(), dtype=np.bool_)) for key in keys]
     if not complete:
@@ -230,26 +228,41 @@ def check_moments(
     """
     faults = Faults()
     for S, n, own, label in zip(covariances, sizes, names, groups, strict=True):
-        where = f"group {label!r}" if label else "the data"
-        p = len(own)
-        d = np.diag(S)
-        flat = [name for name, value in zip(own, d, strict=True) if not value > 0]
-        for name in flat:
-            faults.add("it is constant", f"column {name!r} in {where}", "leave it out")
-        if flat or not p:
-            continue
-        if n <= p:
-            faults.add(
-                f"{n} rows for {p} variables: their covariance is singular", where,
-                "use fewer variables or more rows",
-            )  # fmt: skip
-            continue
-        R = S / np.sqrt(np.outer(d, d))
-        w, Q = np.linalg.eigh(R)
-        if w[0] < _SINGULAR:
-            tied = [name for name, q in zip(own, Q[:, 0], strict=True) if abs(q) > 1e-3]
-            faults.add(
-                f"{', '.join(tied)} determine each other: the covariance is not positive definite",
-                where, "leave one of them out",
-            )  # fmt: skip
+        add_singular(faults, S, f"{n} rows", n, own, f"group {label!r}" if label else "the data")
     faults.raise_if_any(DesignError)
+
+
+def add_singular(
+    faults: Faults, S: Array, counted: str, n: int, names: Sequence[str], where: str
+) -> None:
+    """Add the faults of a covariance (p, p) that is not positive definite.
+
+    Parameters
+    ----------
+    faults : to which they are added
+    S : (p, p)
+    counted : of what and how many it is, as in "30 rows"
+    n : how many
+    names : p variables
+    where : in words
+    """
+    p = len(names)
+    d = np.diag(S)
+    flat = [name for name, value in zip(names, d, strict=True) if not value > 0]
+    for name in flat:
+        faults.add("it is constant", f"column {name!r} in {where}", "leave it out")
+    if flat or not p:
+        return
+    if n <= p:
+        faults.add(
+            f"{counted} for {p} variables: their covariance is singular", where,
+            "use fewer variables or more rows",
+        )  # fmt: skip
+        return
+    w, Q = np.linalg.eigh(S / np.sqrt(np.outer(d, d)))
+    if w[0] < _SINGULAR:
+        tied = [name for name, q in zip(names, Q[:, 0], strict=True) if abs(q) > 1e-3]
+        faults.add(
+            f"{', '.join(tied)} determine each other: the covariance is not positive definite",
+            where, "leave one of them out",
+        )  # fmt: skip

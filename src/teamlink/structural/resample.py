@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import OptionError, nearest
-from teamlink.fitting.model import Groups, Reach
+from teamlink.fitting.model import Reach
 from teamlink.moments.samples import Samples, samples, weighted_samples
 from teamlink.structural.constraints import linear_forms
 from teamlink.structural.discrepancy import CompleteData
@@ -22,6 +22,7 @@ from teamlink.structural.implied import Moments
 from teamlink.structural.incomplete import MissingData
 from teamlink.structural.nested import NestedData
 from teamlink.structural.references import fixed_exogenous
+from teamlink.structural.responses import of_each
 from teamlink.structural.reweighted import (
     enough_clusters,
     reweighted_clusters,
@@ -39,15 +40,8 @@ __all__ = [
     "pinned",
     "reach",
     "reweighted",
-    "simulated",
     "with_rows",
 ]
-
-
-def _complete(model: StructuralModel, what: str) -> CompleteData:
-    if not isinstance(model.likelihood, CompleteData):
-        raise OptionError(f"{what} needs complete rows and one level in this model")
-    return model.likelihood
 
 
 def _units(model: StructuralModel) -> tuple[list[Codes], int]:
@@ -96,7 +90,7 @@ def reweighted(model: StructuralModel, weights: Array, theta: Array) -> Structur
 
 def _with_moments(model: StructuralModel, groups: list[Samples], x: Array) -> StructuralModel:
     """The model with other sample moments, R replicates; the search starts at x (q,)."""
-    likelihood = _complete(model, "the bootstrap")
+    assert isinstance(model.likelihood, CompleteData)
     sample = tuple(Moments(one.covariance, one.mean) for one in groups)
     R = len(groups[0].n)
     offset = np.zeros(R)
@@ -106,10 +100,8 @@ def _with_moments(model: StructuralModel, groups: list[Samples], x: Array) -> St
                 logdet = np.linalg.slogdet(own.Sigma[:, fixed][:, :, fixed])[1]
             offset += one.n * (fixed.sum() * (np.log(2 * np.pi) + 1) + logdet)
     first = np.stack([np.tile(x, (R, 1)), np.tile(model.first[0, 0], (R, 1))])
-    return replace(
-        model, likelihood=replace(likelihood, groups=tuple(groups)), sample=sample, offset=offset,
-        first=first,
-    )  # fmt: skip
+    likelihood = replace(model.likelihood, groups=tuple(groups))
+    return replace(model, likelihood=likelihood, sample=sample, offset=offset, first=first)
 
 
 def labels_of_rows(model: StructuralModel) -> pd.MultiIndex:
@@ -118,35 +110,8 @@ def labels_of_rows(model: StructuralModel) -> pd.MultiIndex:
     return pd.MultiIndex.from_product([seen.index, seen.names], names=["row", "variable"])
 
 
-def simulated(
-    model: StructuralModel, theta: Array, n: int, rng: np.random.Generator, groups: Groups
-) -> Array:
-    """Responses (rows p, n) drawn at theta (k,), given the fixed exogenous variables."""
-    _complete(model, "simulation")
-    if groups != "new":
-        raise OptionError("groups='same' keeps random effects, of which this model has none")
-    seen = model.observations
-    states = model.states(model.parameters(theta[None]), np.zeros(1, dtype=np.intp))
-    noise = rng.standard_normal((n, seen.n_rows, len(seen.names)))
-    found = np.full((n, seen.n_rows, len(seen.names)), np.nan)
-    for g, (block, state) in enumerate(zip(model.structure.blocks, states, strict=True)):
-        x = fixed_exogenous(model)[g]
-        Sigma = state.Sigma[0]
-        mu = state.mu[0] if model.structure.table.meanstructure else model.sample[g].mu[0]
-        columns = np.array(seen.columns(block.observed))
-        B = np.linalg.lstsq(Sigma[np.ix_(x, x)], Sigma[np.ix_(x, ~x)], rcond=None)[0]
-        L = np.linalg.cholesky(Sigma[np.ix_(~x, ~x)] - Sigma[np.ix_(~x, x)] @ B)
-        rows = seen.rows[g]
-        given = seen.values[g][:, columns[x]]
-        drawn = mu[~x] + (given - mu[x]) @ B + noise[:, rows][:, :, columns[~x]] @ L.T
-        found[:, rows[:, None], columns[~x]] = drawn
-        found[:, rows[:, None], columns[x]] = given
-    return found.reshape(n, -1).T
-
-
 def with_rows(model: StructuralModel, Y: Array) -> StructuralModel:
     """The model with responses Y (rows p, R) in the place of its rows."""
-    _complete(model, "refitting")
     seen = model.observations
     p = len(seen.names)
     if len(Y) != seen.n_rows * p:
@@ -155,6 +120,8 @@ def with_rows(model: StructuralModel, Y: Array) -> StructuralModel:
             f"{seen.n_rows * p}, laid out row by row"
         )
     rows = Y.T.reshape(-1, seen.n_rows, p)
+    if not isinstance(model.likelihood, CompleteData):
+        return of_each(model, rows)
     groups = [
         samples(rows[:, own][:, :, seen.columns(block.observed)])
         for own, block in zip(seen.rows, model.structure.blocks, strict=True)

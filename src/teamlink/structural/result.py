@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import check_option
-from teamlink.fitting.fit import Fit
+from teamlink.fitting.fit import Correction, Fit, RatioMethod
 from teamlink.fitting.summary import Summary
-from teamlink.structural.difference import Difference, scaled_difference
+from teamlink.structural.difference import Difference, correction, scaled_difference
 from teamlink.structural.factorscores import ScoreMethod, factor_scores
 from teamlink.structural.fitmeasures import TestOfFit, fit_indices, level_srmr, srmr
 from teamlink.structural.implied import Moments, State
@@ -258,14 +258,23 @@ class StructuralFit(Fit):
             return level_scores(self.model, self.x)
         return factor_scores(self.model, self.x, method)
 
-    def difference_test(self, other: StructuralFit) -> Difference:
+    def difference_test(
+        self, other: StructuralFit, method: RatioMethod | None = None
+    ) -> Difference:
         """Likelihood-ratio test against a fit with more parameters, scaled where both are robust.
 
         Parameters
         ----------
         other : the fit of a model of which this one is a special case
+        method : see `teamlink.compare`
         """
-        return scaled_difference(self, other)
+        return scaled_difference(self, other, method)
+
+    def ratio_correction(self, larger: Fit, method: RatioMethod | None) -> Correction:
+        """See `teamlink.fitting.fit.Corrects`."""
+        if not isinstance(larger, StructuralFit):
+            return Correction(reason="one of them is no fit of structural equations")
+        return correction(self, larger, method)
 
     def tidy(self, level: float = 0.95) -> pd.DataFrame:
         """Free and defined parameters in broom's columns."""

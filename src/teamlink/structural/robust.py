@@ -34,7 +34,7 @@ from teamlink.structural.references import References, exogenous, fixed_exogenou
 from teamlink.structural.traces import independence_directions, saturated_directions, trace
 from teamlink.typing import Array, Codes, Mask
 
-__all__ = ["Scaling", "robust_covariance", "scaling"]
+__all__ = ["Scaling", "inverse_hessian", "meat", "robust_covariance", "scaling", "test_trace"]
 
 _CHUNK = 2_000_000
 """Numbers that are held at once while rows are summed."""
@@ -88,7 +88,7 @@ def _summed(model: StructuralModel, scores: Sequence[Array]) -> tuple[list[Array
     return found, J / (J - 1) if J > 1 else np.nan
 
 
-def _meat(model: StructuralModel, scores: Sequence[Array]) -> Array:
+def meat(model: StructuralModel, scores: Sequence[Array]) -> Array:
     """Sum of products of scores (q, q), those of each block in its own slots."""
     summed, more = _summed(model, scores)
     q = model.structure.q
@@ -160,12 +160,12 @@ def robust_covariance(model: StructuralModel, theta: Array, estimator: str) -> A
     estimator : "mlr" or "mlm"
     """
     x = model.parameters(theta[None])
-    bread = _bread(model, theta, x, model.information)
-    found: Array = bread @ _meat(model, contributions(model, x[0], estimator)) @ bread
+    bread = inverse_hessian(model, theta, x, model.information)
+    found: Array = bread @ meat(model, contributions(model, x[0], estimator)) @ bread
     return found
 
 
-def _bread(model: StructuralModel, theta: Array, x: Array, kind: str) -> Array:
+def inverse_hessian(model: StructuralModel, theta: Array, x: Array, kind: str) -> Array:
     """Inverse information (q, q)."""
     index = np.zeros(1, dtype=np.intp)
     K = model.coordinates.K
@@ -173,6 +173,27 @@ def _bread(model: StructuralModel, theta: Array, x: Array, kind: str) -> Array:
     inverse = inverse_information(H, model.coordinates.on_bound(theta[None]))[0]
     found: Array = K @ np.nan_to_num(inverse) @ K.T
     return found
+
+
+def test_trace(model: StructuralModel, theta: Array, estimator: str, information: str) -> float:
+    """Degrees of freedom times the factor of the test of fit, up to what all models have.
+
+    The difference of two models' traces is their difference in degrees of freedom times the factor
+    of the likelihood ratio between them.
+
+    Parameters
+    ----------
+    model : StructuralModel with one replicate
+    theta : (k,)
+    estimator : "mlr" or "mlm"
+    information : see `StructuralModel.derivatives`
+    """
+    x = model.parameters(theta[None])
+    B = meat(model, contributions(model, x[0], estimator))
+    fitted = float(np.sum(inverse_hessian(model, theta, x, information) * B))
+    if estimator == "mlr":
+        return -fitted
+    return _weighted_trace(model, _at(model, x[0])[0]) - fitted
 
 
 def scaling(
@@ -188,24 +209,20 @@ def scaling(
     references : of the fit
     information : by which the fitted model's trace is taken, see `StructuralModel.hessian`
     """
-    x = model.parameters(theta[None])
-    B = _meat(model, contributions(model, x[0], estimator))
-    fitted = float(np.sum(_bread(model, theta, x, information) * B))
+    own = test_trace(model, theta, estimator, information)
     k, df, more = model.coordinates.k, references.df, references.df_independence
     with np.errstate(invalid="ignore", divide="ignore"):
         if estimator == "mlr":
             saturated, independence = _reference_traces(model, references)
             return Scaling(
-                float(np.float64(saturated - fitted) / df),
+                float(np.float64(saturated + own) / df),
                 float(np.float64(saturated - independence) / more),
-                fitted / k,
+                -own / k,
                 saturated / (k + df),
             )
-        moments, _ = _at(model, x[0])
-        test = _weighted_trace(model, moments) - fitted
         baseline = _weighted_trace(model, references.baseline) - _weighted_variances(model)
         return Scaling(
-            float(np.float64(test) / df), float(np.float64(baseline) / more), np.nan, np.nan
+            float(np.float64(own) / df), float(np.float64(baseline) / more), np.nan, np.nan
         )
 
 
@@ -217,7 +234,7 @@ def _reference_traces(model: StructuralModel, references: References) -> tuple[f
     found = []
     for moments, along in (
         (references.moments, saturated_directions(model, fixed)),
-        (references.baseline, independence_directions(model, fixed)),
+        (references.baseline, independence_directions(model, fixed, exogenous(model))),
     ):
         values = () if isinstance(model.likelihood, NestedData) else _values(model)
         scores, more = _summed(model, model.likelihood.scores(moments, along, values))

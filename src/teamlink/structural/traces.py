@@ -2,7 +2,8 @@
 
 A is the information and B the sum of products of the scores of independent units, both along
 directions in the moments: for the saturated model all of them, but for those that concern fixed
-exogenous variables alone; for independence the variances and means of all other variables.
+exogenous variables alone; for independence the variances and means of all other variables, and the
+covariances of exogenous ones that are not fixed.
 """
 
 from __future__ import annotations
@@ -34,12 +35,22 @@ def saturated_directions(model: StructuralModel, fixed: Sequence[Mask]) -> list[
     return found
 
 
-def independence_directions(model: StructuralModel, fixed: Sequence[Mask]) -> list[Tangents]:
-    """Directions of the model of independence in each block."""
+def independence_directions(
+    model: StructuralModel, fixed: Sequence[Mask], exogenous: Sequence[Mask]
+) -> list[Tangents]:
+    """Directions of the model of independence, in which exogenous variables covary, in each block.
+
+    Parameters
+    ----------
+    model : StructuralModel
+    fixed, exogenous : per block which variables (p,) are exogenous with moments of the sample, and
+        which are exogenous at all
+    """
     found = []
-    for b, x in enumerate(fixed):
-        inner = np.flatnonzero(~x)
-        found.append(_elements(len(x), inner, inner, _means(model, b, x)))
+    for b, (x, covary) in enumerate(zip(fixed, exogenous, strict=True)):
+        rows, columns = np.tril_indices(len(x))
+        free = ((rows == columns) | (covary[rows] & covary[columns])) & ~(x[rows] & x[columns])
+        found.append(_elements(len(x), rows[free], columns[free], _means(model, b, x)))
     return found
 
 

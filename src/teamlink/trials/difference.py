@@ -49,8 +49,8 @@ def did(
     post : float, optional
         With `treated` naming units: the first treated period of all of them.
     first_treated : str, optional
-        Column of each unit's first treated period, missing for units never treated. Give this or
-        `treated`.
+        Column of each unit's first treated period, missing (not zero) for units never treated.
+        Give this or `treated`.
     covariates : str or sequence of str
         Columns or terms of a formula that change over time.
     cluster : str, optional

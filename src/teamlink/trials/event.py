@@ -37,11 +37,13 @@ def event_study(
 
     Parameters
     ----------
-    data, outcome, unit, time, treated, post, first_treated, covariates, cluster, weights, cov
+    data, outcome, unit, time, treated, post, first_treated, covariates, cluster, weights
         As in `did`.
     base : int
         Event time before treatment with which all others are compared; -1 is the last period
         before. Earlier where treatment is anticipated.
+    cov : {"CR2", "clustered"}
+        As in `did`.
 
     Returns
     -------

@@ -141,6 +141,8 @@ def panel(
         first = _numbers_or_never(table[first_treated])[kept]
     else:
         first = _first_of_status(numbers(rows, status), times, unit_codes, post)
+    # Who is treated only after the last period is not treated in these rows.
+    first = np.where(first > times.max(), np.inf, first)
     coded = encode({"fixed": f"1 + {formula.fixed}"}, rows, source)["fixed"]
     clusters = unit_codes if cluster is None else group_codes(rows, cluster)[0]
     made = Panel(
@@ -239,6 +241,11 @@ def _usable(made: Panel) -> Panel:
     np.minimum.at(begin, made.unit, made.time)
     always[made.unit] = made.first <= begin[made.unit]
     gone = always[made.unit]
+    if gone[np.isfinite(made.first)].all():
+        raise DesignError(
+            [Fault("no treated unit has a period before its treatment", "treatment",
+                   "with a column of treated units give post=, the first treated period")]
+        )  # fmt: skip
     if gone.any():
         warnings.warn(
             f"{int(always.sum())} units ({int(gone.sum())} rows) left out, as they are treated in "
@@ -247,11 +254,6 @@ def _usable(made: Panel) -> Panel:
             stacklevel=4,
         )
         made = made.take(~gone)
-    if not np.isfinite(made.first).any():
-        raise DesignError(
-            [Fault("no treated unit has a period before its treatment", "treatment",
-                   "with a column of treated units give post=, the first treated period")]
-        )  # fmt: skip
     if not np.isfinite(made.first).all():
         return made
     last = made.cohorts.max(initial=-np.inf)

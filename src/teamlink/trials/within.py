@@ -6,9 +6,10 @@ Q with Q'Q = I the coefficients are Q'y, and with e the residuals and S_g = Q_g'
     CR2    V = sum_g K_g Q_g'e_g e_g'Q_g K_g,    K_g = (I - S_g)^{-1/2},
 
 which is ``A_g = (I - Q_g Q_g')^{-1/2}`` carried over, as ``A_g Q_g = Q_g K_g``. Where units lie
-within clusters the absorbed effects do not change A_g (Pustejovsky and Tipton 2018, theorem 2). Degrees of
-freedom of contrasts t follow from ``P_gh = delta_gh t'K_g S_g K_g t - (S_g K_g t)'(S_h K_h t)``,
-joint tests from Hotelling's T squared, as in `teamlink.mixed.sandwich`.
+within clusters the absorbed effects do not change A_g (Pustejovsky and Tipton 2018, theorem 2).
+Degrees of freedom of contrasts t follow from
+``P_gh = delta_gh t'K_g S_g K_g t - (S_g K_g t)'(S_h K_h t)``, joint tests from Hotelling's T
+squared, as in `teamlink.mixed.sandwich`.
 
 The coefficients, and the covariance "clustered" with G - 1 degrees of freedom, are those of
 linearmodels.
@@ -35,7 +36,7 @@ from teamlink.errors import DesignError, Fault, FitError, RankDeficient
 from teamlink.moments.independent import independent_columns
 from teamlink.typing import Array, Codes
 
-__all__ = ["Covariance", "Within", "joint_test", "lines", "within"]
+__all__ = ["Covariance", "Within", "joint_test", "lines", "ordinary", "within"]
 
 Covariance: TypeAlias = Literal["CR2", "clustered"]
 
@@ -129,6 +130,19 @@ def within(
     return Within(tuple(own), b, covariance, kind, back, S, K, sigma)
 
 
+def ordinary(y: Array, X: Array, names: Sequence[str], cluster: Codes) -> Within:
+    """Regress y (n,) on X (n, p), of full rank, with CR2; nothing is absorbed."""
+    back = solve_triangular(np.linalg.cholesky(X.T @ X).T, np.eye(X.shape[1]))
+    Q = X @ back
+    b = back @ (Q.T @ y)
+    e = y - X @ b
+    S, u = _by_cluster(Q, e, cluster)
+    K = _half_inverses(S)
+    half = (K @ u[:, :, None])[:, :, 0] @ back.T
+    sigma = float(np.sqrt(e @ e / max(len(y) - X.shape[1], 1)))
+    return Within(tuple(names), b, half.T @ half, "CR2", back, S, K, sigma)
+
+
 def _about_units(columns: Array, unit: Codes, root: Array) -> Array:
     """Columns (n, k) about the weighted mean of their unit, times the roots of the weights."""
     w = np.square(root)
@@ -161,10 +175,12 @@ def _by_cluster(Q: Array, e: Array, cluster: Codes) -> tuple[Array, Array]:
     """Q_g'Q_g (G, p, p) and Q_g'e_g (G, p)."""
     order = np.argsort(cluster, kind="stable")
     _, first = np.unique(cluster[order], return_index=True)
+    Q, e = Q[order], e[order]
+    u: Array = np.add.reduceat(Q * e[:, None], first, axis=0)
+    if len(first) == len(e):
+        return Q[:, :, None] * Q[:, None, :], u
     ends = [*first[1:].tolist(), len(order)]
-    parts = [order[a:b] for a, b in zip(first.tolist(), ends, strict=True)]
-    S = np.stack([Q[rows].T @ Q[rows] for rows in parts])
-    u = np.stack([Q[rows].T @ e[rows] for rows in parts])
+    S = np.stack([Q[a:b].T @ Q[a:b] for a, b in zip(first.tolist(), ends, strict=True)])
     return S, u
 
 
@@ -203,11 +219,16 @@ def _degrees_of_freedom(fit: Within, L: Array) -> Array:
     if fit.kind == "clustered":
         return np.full(len(L), len(fit.S) - 1.0)
     own, loads = _forms(fit, L)
-    df = np.empty(len(L))
-    for m in range(len(L)):
-        P = np.diag(own[:, m, m]) - loads[:, m] @ loads[:, m].T
-        df[m] = np.trace(P) ** 2 / np.square(P).sum()
-    return df
+    a = np.einsum("gmm->gm", own)
+    norms = np.square(loads).sum(axis=2)
+    cross = np.einsum("gma,gmb->mab", loads, loads)
+    # P = diag(a) - B B', of which neither trace needs P itself
+    trace = a.sum(axis=0) - norms.sum(axis=0)
+    square = (
+        np.square(a).sum(axis=0) - 2 * (a * norms).sum(axis=0) + np.square(cross).sum(axis=(1, 2))
+    )
+    found: Array = np.square(trace) / square
+    return found
 
 
 def joint_test(fit: Within, L: Array) -> tuple[float, float, float, float]:

@@ -107,12 +107,12 @@ def absorbed(
     D = _dummies(codes, sizes, n)
     G = _inverse(D, sizes)
     X, names = _not_absorbed(X, X - D @ (G @ (D.T @ X)), names)
-    estimates = _coefficients(y, X, names, codes, cluster)
+    df = n - rank - X.shape[1]
+    estimates = _coefficients(y, X, names, codes, cluster, df)
     b, V = estimates.values[0], estimates.covariance[0]
     B = G @ (D.T @ X)
     theta = G @ (D.T @ (y - X @ b))
     residual = y - X @ b - D @ theta
-    df = n - rank - len(b)
     s2 = float(residual @ residual) / df
     effects, covariances = [], []
     first = 0
@@ -140,7 +140,12 @@ def _not_absorbed(X: Array, within: Array, names: Sequence[str]) -> tuple[Array,
 
 
 def _coefficients(
-    y: Array, X: Array, names: Sequence[str], codes: Sequence[Codes], cluster: Codes | None
+    y: Array,
+    X: Array,
+    names: Sequence[str],
+    codes: Sequence[Codes],
+    cluster: Codes | None,
+    df: int,
 ) -> Estimates:
     """Coefficients of covariates of full rank beside the effects, by linearmodels."""
     from linearmodels.iv.absorbing import AbsorbingLS
@@ -151,17 +156,19 @@ def _coefficients(
         return Estimates((), empty, np.zeros((1, 0, 0)), empty, method)
     absorb = pd.DataFrame({f"f{i}": pd.Categorical(c) for i, c in enumerate(codes)})
     exog = pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
-    options: dict[str, Any] = {"cov_type": "unadjusted", "debiased": True}
+    # Releases differ in whether absorbed effects count in the factor of the classical covariance.
+    options: dict[str, Any] = {"cov_type": "unadjusted", "debiased": False}
+    factor = len(y) / df
     if cluster is not None:
         groups = pd.DataFrame({"cluster": cluster})
         options = {"cov_type": "clustered", "clusters": groups, "debiased": True}
+        df, factor = len(np.unique(cluster)) - 1, 1.0
     fit = AbsorbingLS(pd.Series(y, name="y"), exog, absorb=absorb).fit(**options)
-    df = float(fit.df_resid) if cluster is None else len(np.unique(cluster)) - 1.0
     return Estimates(
         tuple(names),
         np.asarray(fit.params, dtype=float)[None],
-        np.asarray(fit.cov, dtype=float)[None],
-        np.full((1, len(names)), df),
+        factor * np.asarray(fit.cov, dtype=float)[None],
+        np.full((1, len(names)), float(df)),
         method,
     )
 

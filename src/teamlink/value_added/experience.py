@@ -53,12 +53,14 @@ def returns_to_experience(
     ----------
     data : table
         Any data frame, one row a student and year.
-    score, teacher, school : str
+    score, teacher : str
         Columns, as in `vam`.
     experience : str
         Column of the teacher's years of experience, zero at entry.
     context : str
         Column of the context in which teachers grow, such as the school's environment.
+    school : str, optional
+        Column of the schools, which then have effects too.
     prior, gain, year, covariates
         As in `vam`.
     effects : {"random", "fixed"}

@@ -24,7 +24,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csc_array, csr_array, diags_array, hstack
+from scipy.sparse import csc_array, csr_array, hstack
 from scipy.sparse.linalg import splu
 
 from teamlink.typing import Array, Codes
@@ -135,7 +135,7 @@ def joint_effects(
     )
     about = X - means[cell]
     spread = _root(about.T @ about)
-    A = csc_array(Z.T @ Z + diags_array(ridge)) if len(alive) else None
+    A = csc_array(Z.T @ Z + _diagonal(ridge)) if len(alive) else None
     factor = (
         None if A is None else splu(A, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
     )
@@ -168,3 +168,8 @@ def _root(S: Array) -> Array:
     values, vectors = np.linalg.eigh(S)
     root: Array = vectors * np.sqrt(np.maximum(values, 0.0))
     return root
+
+
+def _diagonal(values: Array) -> csr_array:
+    size = len(values)
+    return csr_array((values, np.arange(size), np.arange(size + 1)), (size, size))

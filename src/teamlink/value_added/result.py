@@ -96,6 +96,14 @@ class ValueAdded:
         Rows used.
     fit : MixedFit or None
         The mixed model, with random effects.
+    teacher_effects, school_effects : GroupEffects
+        Effects as arrays; None where the model has no schools.
+    places : dict
+        Where teachers and schools stand along the joint random effects.
+    school_of, school_counts : (J,) int arrays or None
+        School of most of a teacher's rows, and the number of schools.
+    joint : JointEffects or tuple of Shrunken
+        The joint distribution of the effects given the data.
 
     Examples
     --------

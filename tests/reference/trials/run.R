@@ -63,9 +63,8 @@ trial <- read.csv(file.path(home, "trial.csv"))
 
 # ---- difference-in-differences -----------------------------------------------------------------
 
-# Weights are precisions: the working variance of a row is one over its weight.
 robust <- function(fit, cluster, terms, L = NULL) {
-  V <- vcovCR(fit, cluster = cluster, type = "CR2", inverse_var = !is.null(weights(fit)))
+  V <- vcovCR(fit, cluster = cluster, type = "CR2")
   table <- coef_test(fit, vcov = V, test = "Satterthwaite", coefs = terms)
   out <- list(terms = as.list(words(terms)), estimate = vec(coef(fit)[terms]), se = vec(table$SE),
               df = vec(table$df))
@@ -109,8 +108,11 @@ fit_cells <- function(d, chosen, cluster, weights = NULL, groups = function(k) k
   f <- as.formula(paste("score ~ factor(school) + factor(year)", if (covariate) "+ poverty", "+",
                         paste(colnames(cells$X), collapse = " + ")))
   fit <- if (is.null(weights)) lm(f, both) else {
-    both$w <- d[[weights]]
-    lm(f, both, weights = w)
+    # CR2 depends on how the rows are scaled; here they are multiplied by the roots of the weights.
+    root <- sqrt(d[[weights]])
+    X <- model.matrix(f, both) * root
+    y <- both$score * root
+    lm(y ~ 0 + ., data.frame(y, X, check.names = FALSE))
   }
   mass <- if (is.null(weights)) cells$rows else colSums(cells$X * d[[weights]])
   L <- averages(cells, groups(cells$keys), mass)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ from teamlink.registry.analysis import FIELDS, numbers
 from teamlink.registry.prepared import Layout, Prepared
 from teamlink.registry.study import Claim
 from teamlink.report.comparison import unordered
-from teamlink.syntax.formula import Formula, parse
+from teamlink.syntax.formula import parse
 from teamlink.typing import Array
 
 __all__ = ["ANALYSIS", "FORMULA_FUNCTIONS", "MixedAnalysis", "coefficient", "formula_faults"]
@@ -58,35 +59,74 @@ class MixedAnalysis:
 
     def estimate(self, claims: Sequence[Claim], scenarios: Sequence[Prepared]) -> Array:
         """Give (S, C, 7): for each scenario and claim the numbers named in `FIELDS`."""
-        formula = parse(self.formula)
-        result = np.full((len(scenarios), len(claims), len(FIELDS)), np.nan)
-        names = list(formula.variables)
-        frames = [s.frame(self.table, names) for s in scenarios]
-        for group in _same_design(formula, frames):
-            fit = lmm(self.formula, frames[group[0]])
-            used = frames[group[0]].notna().all(axis=1).to_numpy()
-            Y = np.column_stack([frames[s][self.outcome].to_numpy()[used] for s in group])
+        return self.estimate_together([(self, claims)], scenarios)[0]
+
+    @property
+    def design(self) -> tuple[str, str]:
+        """File and right-hand side: models that agree in it are fitted together."""
+        try:
+            return self.table, str(parse(self.formula)).partition("~")[2].strip()
+        except FormulaError:
+            return self.table, self.formula
+
+    @staticmethod
+    def estimate_together(
+        asked: Sequence[tuple[MixedAnalysis, Sequence[Claim]]], scenarios: Sequence[Prepared]
+    ) -> list[Array]:
+        """Give what `estimate` gives for several models with one `design`, on one design."""
+        first = asked[0][0]
+        outcomes = [model.outcome for model, _ in asked]
+        names = [n for n in parse(first.formula).variables if n != first.outcome]
+        right = [s.columns(first.table, names) for s in scenarios]
+        left = [s.columns(first.table, outcomes) for s in scenarios]
+        if len(asked) > 1 and not all(_same_rows(columns) for columns in left):
+            return [model.estimate(claims, scenarios) for model, claims in asked]
+        results = [np.full((len(scenarios), len(c), len(FIELDS)), np.nan) for _, c in asked]
+        for group in _same_design(right, left):
+            data = pd.DataFrame(right[group[0]] | left[group[0]], copy=False)
+            used = data[[*names, first.outcome]].notna().all(axis=1).to_numpy()
+            fit = lmm(first.formula, data if used.all() else data[used])
+            Y = np.column_stack([left[s][o][used] for o in outcomes for s in group])
             table = refit(fit, Y)
-            for c, claim in enumerate(claims):
-                unit = scenarios[group[0]].unit(claim.term)
-                result[group, c, :] = read_off(table, claim.term, unit)
-        return result
+            for k, ((_, claims), result) in enumerate(zip(asked, results, strict=True)):
+                rows = table[table["replicate"] // len(group) == k]
+                for c, claim in enumerate(claims):
+                    unit = scenarios[group[0]].unit(claim.term)
+                    result[group, c, :] = read_off(rows, claim.term, unit)
+        return results
 
 
-def _same_design(formula: Formula, frames: Sequence[pd.DataFrame]) -> list[list[int]]:
-    """Scenarios with equal columns but for the outcome, group by group."""
-    right = [n for n in formula.variables if n != formula.response]
+def _same_rows(outcomes: dict[str, Any]) -> bool:
+    """Whether outcomes are missing in the same rows."""
+    patterns = [pd.isna(values) for values in outcomes.values()]
+    return all(np.array_equal(pattern, patterns[0]) for pattern in patterns)
+
+
+def _same_design(
+    right: Sequence[dict[str, Any]], left: Sequence[dict[str, Any]]
+) -> list[list[int]]:
+    """Scenarios with equal right-hand columns and equally many outcomes missing, group by group."""
     groups: list[list[int]] = []
-    for s, frame in enumerate(frames):
+    for s, columns in enumerate(right):
         for group in groups:
-            other = frames[group[0]]
-            same = frame[right].equals(other[right])
-            if same and frame[formula.response].isna().equals(other[formula.response].isna()):
+            other = right[group[0]]
+            same = all(_equal(columns[n], other[n]) for n in columns)
+            missing = (pd.isna(left[s][o]) for o in left[s])
+            theirs = (pd.isna(left[group[0]][o]) for o in left[s])
+            if same and all(np.array_equal(a, b) for a, b in zip(missing, theirs, strict=True)):
                 group.append(s)
                 break
         else:
             groups.append([s])
     return groups
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, np.ndarray) and one.dtype.kind == "f":
+        return bool(np.array_equal(one, other, equal_nan=True))
+    return bool(np.all(np.asarray(one) == np.asarray(other)))
 
 
 def read_off(table: pd.DataFrame, term: str, unit: float) -> Array:

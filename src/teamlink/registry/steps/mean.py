@@ -47,6 +47,11 @@ class MeanStep:
         """Files that the step reads or writes."""
         return self.table, self.into
 
+    @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Columns of the members' file that it reads."""
+        return {} if self.table == self.into else {self.table: (self.column, self.by)}
+
     def check(self, layout: Layout) -> tuple[Layout, Sequence[Fault]]:
         """Give what the files hold afterwards, and what is wrong."""
         where = f"step {self.name}"
@@ -58,15 +63,18 @@ class MeanStep:
         """Give the files with the mean; missing values are left out of it."""
         members = prepared.tables[self.table]
         values = members[self.column].to_numpy(dtype=float)
-        seen = ~np.isnan(values)
-        codes, levels = pd.factorize(members[self.by][seen])
-        means = pd.Series(group_means(values[seen], codes.astype(np.intp), len(levels)), levels)
+        of_group = pd.Index(prepared.tables[self.into][self.by])
+        codes = of_group.get_indexer(pd.Index(members[self.by]))
+        seen = ~np.isnan(values) & (codes >= 0)
+        empty = np.bincount(codes[seen], minlength=len(of_group)) == 0
+        with np.errstate(invalid="ignore"):
+            means = group_means(values[seen], codes[seen], len(of_group))
+        means = np.where(empty, np.nan, means)
         units = {}
         if self.standardize:
-            units[self.name] = float(means.std(ddof=1))
-            means = (means - means.mean()) / units[self.name]
-        found = prepared.tables[self.into][self.by].map(means)
-        return prepared.with_columns(self.into, {self.name: found}, units)
+            units[self.name] = float(np.nanstd(means, ddof=1))
+            means = (means - np.nanmean(means)) / units[self.name]
+        return prepared.with_columns(self.into, {self.name: means}, units)
 
 
 STEP = MeanStep

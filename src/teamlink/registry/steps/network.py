@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from teamlink.errors import Fault, nearest
-from teamlink.networks.describe import describe
 from teamlink.networks.edges import read_networks
 from teamlink.networks.indices import dyads, share
+from teamlink.networks.tables import describe
 from teamlink.registry.prepared import Layout, Prepared
 
 __all__ = ["INDICES", "STEP", "NetworkStep"]

@@ -45,6 +45,11 @@ class ScaleStep:
         """Files that the step reads or writes."""
         return self.table, self.into
 
+    @property
+    def reads(self) -> dict[str, tuple[str, ...]]:
+        """Columns of the respondents' file that it reads."""
+        return {} if self.table == self.into else {self.table: (*self.items, self.by)}
+
     def check(self, layout: Layout) -> tuple[Layout, Sequence[Fault]]:
         """Give what the files hold afterwards, and what is wrong."""
         where = f"step {self.name}"

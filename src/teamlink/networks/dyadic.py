@@ -269,12 +269,8 @@ def mrqap(
     0   Intercept     0.083      NaN
     1  same grade     0.917      0.1
     """
-    _check_options(method, model, intercepts)
+    _check_options(x, method, model, intercepts)
     how = EdgeList(by, source, target, weight, roster, node, responded, directed)
-    if not x:
-        raise OptionError("x: name at least one predictor")
-    if taken := {"", "Intercept"} & set(x):
-        raise OptionError(f"x: a predictor cannot be named {taken.pop()!r}")
     people, flats = read_relations({"": y, **x}, how)
     school, first, second = people.dyads(directed)
     flat, usable, total = _usable(people, school, first, second, list(flats.values()), directed)
@@ -285,12 +281,12 @@ def mrqap(
     _check_design(outcome, C, names, len(x), model)
     drawn = Permutations.of(people, permutations, seed)
     batches = drawn.batches(school[usable], first[usable], second[usable])
+    binary = model == "logistic"
     with single_thread().limit(limits=1):
-        whole = logistic(outcome, C) if model == "logistic" else least_squares(outcome, C)
+        whole = logistic(outcome, C) if binary else least_squares(outcome, C)
         if method == "y":
             observed, permuted = permuted_response(outcome, C, len(x), batches, flat)
         else:
-            binary = model == "logistic"
             observed, permuted = semi_partialled(outcome, C, len(x), binary, batches, flat)
     lower, upper, two = tail_shares(observed, permuted, drawn.every)
     shown = ["Intercept", *x] if intercepts == "common" else list(x)
@@ -391,7 +387,11 @@ def qap(
     )  # fmt: skip
 
 
-def _check_options(method: str, model: str, intercepts: str) -> None:
+def _check_options(x: Mapping[str, Any], method: str, model: str, intercepts: str) -> None:
+    if not x:
+        raise OptionError("x: name at least one predictor")
+    if taken := {"", "Intercept"} & set(x):
+        raise OptionError(f"x: a predictor cannot be named {taken.pop()!r}")
     check_option("method", method, tuple(METHODS))
     check_option("model", model, ("linear", "logistic"))
     check_option("intercepts", intercepts, ("common", "school"))

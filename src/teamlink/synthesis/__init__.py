@@ -1,0 +1,1 @@
+"""Evidence of several studies together: effects pooled, and what makes them differ."""
