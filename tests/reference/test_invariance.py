@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import teamlink as tl
@@ -102,3 +103,29 @@ def test_across_levels(rung: str) -> None:
     assert own["df"] == other["df"]
     assert other["logl"] - 1e-6 <= own["logl"] <= other["logl"] + 1e-3
     assert own["srmr_between"] == pytest.approx(other["srmr_between"], abs=2e-4)
+
+
+def test_means_of_factors_of_two_levels() -> None:
+    """Of factors within, only that of items without a level between has means of its own."""
+    expected = json.loads((HOME / "twolevel.json").read_text(encoding="utf-8"))
+    assert expected["script_md5"] == md5(HOME / "twolevel.R"), "twolevel.R has changed"
+    frame = pd.read_csv(HOME / "twolevel.csv.gz")
+    frame = frame.assign(half=np.where(frame["cluster"] % 2 == 0, "even", "odd"))
+    model = """
+    level: 1
+        fx =~ y4 + y5 + y6
+        fw =~ y1 + y2 + y3
+    level: 2
+        fb =~ y1 + y2 + y3
+    """
+    equal = ["loadings", "intercepts"]
+    fit = tl.sem(model, frame, cluster="cluster", group="half", group_equal=equal)
+    assert expected["logl"] - 1e-6 <= fit.llf <= expected["logl"] + 1e-5
+    where = ["lhs", "op", "rhs", "group", "level"]
+    other = pd.DataFrame(expected["table"]).set_index(where)
+    own = fit.parameters.assign(group=[row.group for row in fit.table.rows]).set_index(where)
+    own = own[own["se"] > 0]
+    assert set(own.index) == set(other.index)
+    away = (own["est"] - other["est"]).abs() / other["se"]
+    assert away.max() < 5e-3
+    np.testing.assert_allclose(own["se"], other["se"].reindex(own.index), rtol=5e-3)

@@ -169,9 +169,23 @@ class TestSaturated:
         frame["y1"] = y - 0.98 * pd.Series(y).groupby(frame["school"]).transform("mean")
         with pytest.warns(BoundaryFit, match="singular covariance between clusters"):
             fit = tl.sem("level: 1\n y1 ~ x\nlevel: 2\n y1 ~ w", frame, cluster="school")
-        assert any("variance of y1" in said for said in fit.improper)
+        assert fit.improper == ("the variance of y1 between clusters is negative",)
         # Below the boundary of the saturated model, so no chi-square is clipped to zero.
         assert fit.fit_measures["chisq"] < 0
+
+    def test_what_is_improper_bears_its_level_and_group(self):
+        frame = schools(9, J=60)
+        own = frame["half"] == frame["half"].max()
+        rng = np.random.default_rng(1)
+        y = pd.Series(rng.normal(size=len(frame)))
+        centred = y - 0.98 * y.groupby(frame["school"]).transform("mean")
+        frame["y1"] = np.where(own, centred, frame["y1"])
+        model = "level: 1\n y1 ~ x\nlevel: 2\n y1 ~ w"
+        with pytest.warns(BoundaryFit, match="singular covariance between clusters"):
+            fit = tl.sem(model, frame, cluster="school", group="half")
+        label = fit.table.groups[frame["half"].unique().tolist().index(frame["half"].max())]
+        said = f"the variance of y1 between clusters in group {label!r} is negative"
+        assert fit.improper == (said,)
 
 
 class TestBadInput:

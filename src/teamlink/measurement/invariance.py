@@ -7,17 +7,11 @@ from typing import Any, Literal
 
 from teamlink.errors import OptionError, nearest
 from teamlink.measurement.ladder import Invariance, ladder_table, same_text
-from teamlink.measurement.rungs import (
-    GROUP_RUNGS,
-    Rung,
-    checked_rungs,
-    level_text,
-    without_within_means,
-)
+from teamlink.measurement.rungs import GROUP_RUNGS, Rung, checked_rungs, level_text
 from teamlink.structural.estimation import Estimator, sem
 from teamlink.structural.result import StructuralFit
 from teamlink.syntax.equations import Equations, read_equations
-from teamlink.syntax.statements import Block, Relation
+from teamlink.syntax.statements import Block
 from teamlink.typing import Table
 
 __all__ = ["invariance"]
@@ -158,9 +152,8 @@ def invariance(
         equal: list[str] = []
         for rung in asked:
             equal += GROUP_RUNGS[rung]
-            own = _identified(equations, equal)
             partial = kept if equal else ()
-            fits[rung] = sem(own, data, group_equal=equal, group_partial=partial, **options)
+            fits[rung] = sem(equations, data, group_equal=equal, group_partial=partial, **options)
             if not equal:
                 _check_named(kept, fits[rung])
         across += f" ({', '.join(fits[asked[0]].table.groups)})"
@@ -181,25 +174,6 @@ def _check(equations: Equations, group: str | None, cluster: str | None, levels:
         raise OptionError("the model has blocks of groups; write one model that serves all groups")
     if levels and kinds:
         raise OptionError("levels=True writes both levels itself; give a model without blocks")
-
-
-def _identified(equations: Equations, equal: Sequence[str]) -> Equations:
-    """The model, with two levels with means of factors between clusters only."""
-    header = any(isinstance(s, Block) for s in equations.statements)
-    if not header or "intercepts" not in equal:
-        return equations
-    return without_within_means(equations, _within_factors(equations))
-
-
-def _within_factors(equations: Equations) -> list[str]:
-    found: dict[str, None] = {}
-    depth = 0
-    for statement in equations.statements:
-        if isinstance(statement, Block):
-            depth += 1
-        elif isinstance(statement, Relation) and statement.operator == "=~" and depth == 1:
-            found |= dict.fromkeys(statement.left)
-    return list(found)
 
 
 def _check_named(free: Sequence[str], fit: StructuralFit) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from teamlink.errors import OptionError, check_option, nearest
 from teamlink.structural.conventions import Conventions
 from teamlink.structural.parameters import Parameter, parameter_table
-from teamlink.syntax.equations import Equations, read_equations
-from teamlink.syntax.statements import Block, Relation, show_variable
+from teamlink.syntax.equations import Equations
+from teamlink.syntax.statements import Relation, show_variable
 
 __all__ = [
     "GROUP_RUNGS",
@@ -20,7 +20,6 @@ __all__ = [
     "checked_rungs",
     "cutoff",
     "level_text",
-    "without_within_means",
 ]
 
 Rung: TypeAlias = Literal[
@@ -83,26 +82,6 @@ def checked_rungs(rungs: Sequence[str] | None, levels: bool) -> tuple[str, ...]:
     if len(found) < 2 or found[0] != "configural":
         raise OptionError(f"rungs={asked}: a ladder begins with 'configural' and has one rung more")
     return found
-
-
-def without_within_means(equations: Equations, factors: Sequence[str]) -> Equations:
-    """Keep means of factors within clusters at zero, in every group.
-
-    Intercepts live between clusters, so only means of factors there are identified once intercepts
-    are equal over groups.
-    """
-    found = list(equations.statements)
-    at = next(i for i, s in enumerate(found) if isinstance(s, Block) and s.kind == "level")
-    said = {
-        name
-        for s in found
-        if isinstance(s, Relation) and any(term.variable is None for term in s.terms)
-        for name in s.left
-    }
-    new = [f"{show_variable(name)} ~ 0*1" for name in factors if name not in said]
-    if new:
-        found[at + 1 : at + 1] = read_equations("\n".join(new)).statements
-    return replace(equations, statements=tuple(found))
 
 
 def level_text(equations: Equations, rung: str, free: Sequence[str], std_lv: bool) -> str:

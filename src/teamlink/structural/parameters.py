@@ -15,6 +15,7 @@ import pandas as pd
 
 from teamlink.errors import OptionError, nearest
 from teamlink.structural.conventions import Conventions, Entry, Roles, completed, roles_of
+from teamlink.structural.levelmeans import between_only
 from teamlink.structural.slopes import Slope, between_entries, slope_names, within_entries
 from teamlink.syntax.arithmetic import show
 from teamlink.syntax.equations import Equations
@@ -187,7 +188,7 @@ def parameter_table(
         roles.append(roles_of(named, frozenset(regressed) if k else frozenset()))
         entries = completed(named, roles[-1], conventions, g + 1)
         rows += [_parameter(equations, e, g, k, len(groups)) for e in entries]
-    rows = _one_intercept(rows) if len(levels) > 1 else rows
+    rows = between_only(rows) if len(levels) > 1 else rows
     rows = _equal_over_groups(rows, conventions)
     rows = _named_equal(rows, equations)
     rows = _fixed_by_label(rows)
@@ -323,22 +324,6 @@ def _of_group(
         )
         raise equations.fault(message, modifier)
     return modifier.values[g]
-
-
-def _one_intercept(rows: list[Parameter]) -> list[Parameter]:
-    """Of a variable at both levels only the sum of the intercepts is identified: one is zero."""
-    latent = {row.lhs for row in rows if row.op == "=~"}
-    upper = {
-        (row.group, row.lhs)
-        for row in rows
-        if row.op == "~1" and row.level == 2 and row.lhs not in latent
-    }
-    return [
-        replace(row, free=False, value=0.0, exogenous=False)
-        if row.op == "~1" and row.level == 1 and (row.group, row.lhs) in upper
-        else row
-        for row in rows
-    ]
 
 
 Equal = Literal[

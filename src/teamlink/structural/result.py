@@ -170,21 +170,35 @@ class StructuralFit(Fit):
 
     @cached_property
     def improper(self) -> tuple[str, ...]:
-        """What no population can have: negative variances, correlations beyond one; by name."""
+        """What no population can have: negative variances, correlations beyond one.
+
+        Each by name, with its level where there are two and its group where there are several.
+        """
         found = []
+        levels = len(self.table.levels)
         for row, value in zip(self.table.rows, self.row_values, strict=True):
             if row.op == "~~" and row.lhs == row.rhs and row.free and value < 0:
-                where = f" in group {row.group}" if len(self.table.groups) > 1 else ""
+                where = self._where(row.group - 1, row.level - 1)
                 found.append(f"the variance of {row.lhs}{where} is negative")
-        for block, state in zip(self.model.structure.blocks, self.states, strict=True):
-            C = state.C[0]
+        for b, (block, state) in enumerate(
+            zip(self.model.structure.blocks, self.states, strict=True)
+        ):
+            C, where = state.C[0], self._where(b // levels, b % levels)
             sd = np.sqrt(np.maximum(np.diag(C), 1e-300))
             for i in range(block.p, len(C)):
                 for j in range(block.p, i):
                     if abs(C[i, j]) > sd[i] * sd[j] * (1 + 1e-9):
                         one, two = block.variables[j], block.variables[i]
-                        found.append(f"the correlation of {one} and {two} is beyond one")
+                        found.append(f"the correlation of {one} and {two}{where} is beyond one")
         return tuple(dict.fromkeys(found))
+
+    def _where(self, group: int, level: int) -> str:
+        """Which level and group, both counted from zero, in words; empty where there is one."""
+        several = len(self.table.groups) > 1
+        depth = (
+            (" within clusters", " between clusters")[level] if len(self.table.levels) > 1 else ""
+        )
+        return depth + (f" in group {self.table.groups[group]!r}" if several else "")
 
     @cached_property
     def row_values(self) -> Array:
