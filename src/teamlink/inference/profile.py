@@ -55,6 +55,10 @@ def profile(fit: Fit, level: float = 0.95, which: str | Sequence[str] | None = N
     of a standard error and not interpolated. Where the deviance does not rise that far before a
     standard deviation is zero, the interval begins at zero, and the summary says so.
 
+    Of structural equations, parameters and defined parameters are profiled; one that is not linear,
+    as an indirect effect ``a*b``, is held at v on the surface of parameters that give v, over every
+    branch of it. Such an interval does not depend on how the effect is written.
+
     In R: ``confint(fit, method = "profile")``.
 
     References

@@ -15,7 +15,7 @@ __all__ = ["Dual", "evaluate", "linear"]
 
 @dataclass(frozen=True, slots=True)
 class Dual:
-    """A number with its slopes in q parameters, for R replicates.
+    """A number with its slopes in q parameters, for R replicates; real, or with imaginary steps.
 
     Attributes
     ----------
@@ -64,7 +64,8 @@ class Dual:
             case "sqrt":
                 return self._chain(np.sqrt(x), 0.5 / np.sqrt(x))
             case "abs":
-                return self._chain(np.abs(x), np.sign(x))
+                # Not np.abs, so that a value with an imaginary step keeps it.
+                return self._chain(np.sign(x.real) * x, np.sign(x.real))
             case "sin":
                 return self._chain(np.sin(x), np.cos(x))
             case "cos":

@@ -41,6 +41,7 @@ from teamlink.structural.structure import Structure
 from teamlink.typing import Array, Codes, Mask
 
 if TYPE_CHECKING:
+    from teamlink.structural.curved import CurvedModel
     from teamlink.structural.observations import Observations
 
 __all__ = ["StructuralModel", "inverse_information"]
@@ -202,7 +203,7 @@ class StructuralModel:
         """See `teamlink.fitting.model.Pins`."""
         return resample.reach(self, term, theta)
 
-    def pin(self, term: str, values: Array, theta: Array) -> StructuralModel:
+    def pin(self, term: str, values: Array, theta: Array) -> StructuralModel | CurvedModel:
         """See `teamlink.fitting.model.Pins`."""
         return resample.pinned(self, term, values, theta)
 

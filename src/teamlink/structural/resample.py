@@ -17,6 +17,7 @@ from teamlink.errors import OptionError, nearest
 from teamlink.fitting.model import Reach
 from teamlink.moments.samples import Samples, samples, weighted_samples
 from teamlink.structural.constraints import linear_forms
+from teamlink.structural.curved import CurvedModel, held_curved
 from teamlink.structural.discrepancy import CompleteData
 from teamlink.structural.implied import Moments
 from teamlink.structural.incomplete import MissingData
@@ -129,8 +130,8 @@ def with_rows(model: StructuralModel, Y: Array) -> StructuralModel:
     return _with_moments(model, groups, model.first[0, 0])
 
 
-def _form(model: StructuralModel, term: str) -> Array:
-    """A parameter, or a defined one, as a linear form (q + 1,)."""
+def _form(model: StructuralModel, term: str) -> Array | None:
+    """A parameter, or a defined one, as a linear form (q + 1,); None where it is none."""
     names = model.structure.names
     form = np.zeros(len(names) + 1)
     if term in names:
@@ -139,18 +140,16 @@ def _form(model: StructuralModel, term: str) -> Array:
     table = model.structure.table
     if term not in {definition.name for definition in table.definitions}:
         raise OptionError(f"there is no parameter {term!r}; {nearest(term, names)}")
-    forms = linear_forms(table, model.structure.row_parameter, len(names))
-    if term not in forms:
-        raise OptionError(
-            f"{term!r} is not linear in the parameters and cannot be held at a value; profile the "
-            "others by which=[...], and bootstrap this one"
-        )
-    return forms[term]
+    return linear_forms(table, model.structure.row_parameter, len(names)).get(term)
 
 
 def reach(model: StructuralModel, term: str, theta: Array) -> Reach:
     """The range of a parameter, and a step of the size of its standard error."""
     form = _form(model, term)
+    if form is None:
+        own = model.estimates(theta[None])
+        error = np.nan_to_num(own.std_error[0, own.names.index(term)])
+        return Reach(-np.inf, np.inf, False, float(max(error, 1e-6)))
     V = np.nan_to_num(model.covariance(theta[None])[0])
     step = float(np.sqrt(max(form[:-1] @ V @ form[:-1], 1e-12)))
     low, high = -np.inf, np.inf
@@ -164,9 +163,14 @@ def reach(model: StructuralModel, term: str, theta: Array) -> Reach:
     return Reach(low, high, bool(np.isfinite(low) or np.isfinite(high)), step)
 
 
-def pinned(model: StructuralModel, term: str, values: Array, theta: Array) -> StructuralModel:
+def pinned(
+    model: StructuralModel, term: str, values: Array, theta: Array
+) -> StructuralModel | CurvedModel:
     """The model with a parameter held at each of values (R,); the search starts at theta (k,)."""
-    coordinates = model.coordinates.pinned(_form(model, term), values)
+    form = _form(model, term)
+    if form is None:
+        return held_curved(model, term, values, theta)
+    coordinates = model.coordinates.pinned(form, values)
     x = np.tile(model.parameters(theta[None]), (len(values), 1))
     structure = replace(model.structure, coordinates=coordinates)
     return replace(model, structure=structure, first=np.stack([x, x * 0.9]), shared=True)
