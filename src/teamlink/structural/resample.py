@@ -147,8 +147,8 @@ def reach(model: StructuralModel, term: str, theta: Array) -> Reach:
     """The range of a parameter, and a step of the size of its standard error."""
     form = _form(model, term)
     if form is None:
-        own = model.estimates(theta[None])
-        error = np.nan_to_num(own.std_error[0, own.names.index(term)])
+        said = model.estimates(theta[None])
+        error = np.nan_to_num(said.std_error[0, said.names.index(term)])
         return Reach(-np.inf, np.inf, False, float(max(error, 1e-6)))
     V = np.nan_to_num(model.covariance(theta[None])[0])
     step = float(np.sqrt(max(form[:-1] @ V @ form[:-1], 1e-12)))
