@@ -172,7 +172,7 @@ def test_three_studies_share_one_population() -> None:
 
 def test_without_efficacy_the_path_is_there_and_with_it_it_is_gone() -> None:
     shown, gone = (
-        replicate(key, seed=1, replicates=24).claims.set_index("claim")
+        replicate(key, seed=1, replicates=16).claims.set_index("claim")
         for key in ("goddard-2010", "goddard-2015")
     )
     assert shown.loc["G10b", "recovered"] == "positive"
@@ -190,9 +190,10 @@ def test_mediation_for_mathematics_alone() -> None:
     assert again.controls["holds"].all()
 
 
-def _control(again: Replication, claim_id: str, control: str) -> pd.Series:
-    table = again.controls
-    return table[(table["claim"] == claim_id) & (table["control"] == control)].iloc[0]
+def _any_reproduced(again: Replication, *claims: str) -> bool:
+    """Whether any of the claims is reproduced."""
+    found = again.claims.set_index("claim")["verdict"]
+    return bool((found[list(claims)] == "reproduced").any())
 
 
 def _wrong_sign(y: np.ndarray, X: np.ndarray) -> Regression:
@@ -214,8 +215,8 @@ RIGHT = path_regression.least_squares
     ("broken", "found_out"),
     [
         (_wrong_sign, lambda again: (again.claims["verdict"] == "contradicted").any()),
-        # an effect where there is none: the control without the path through instruction
-        (_without_covariates, lambda again: not _control(again, "L06b1", "effect zero")["holds"]),
+        # intervals that miss what schools alike in poverty would show; a mediation of reading
+        (_without_covariates, lambda again: not _any_reproduced(again, "L06a1", "L06b2")),
     ],
 )
 def test_a_broken_estimator_is_found_out(
