@@ -194,9 +194,7 @@ for outcome in ("math", "reading"):
         "school_quality:scale(log(experience + 1))": "school x experience",
     }
     parts.append(rows(fit, names, gains=outcome))
-pd.concat(parts).set_index("gains", append=True).unstack().swaplevel(axis=1).sort_index(
-    axis=1
-).round(4)
+pd.concat(parts).set_index("gains", append=True).swaplevel().round(4)
 
 # %% [markdown]
 # ## Kraft and Papay (2014): returns to experience
@@ -223,7 +221,7 @@ returns.summary()
 # %%
 line = returns.returns(np.arange(1, 11))
 fig, panel = plt.subplots(figsize=(6, 3.4), layout="constrained")
-for (context, part), label in zip(line.groupby("context"), ("P25", "P75"), strict=True):
+for (_, part), label in zip(line.groupby("context"), ("P25", "P75"), strict=True):
     panel.plot(part["experience"], part["gain"], label=f"environment at {label}")
     panel.fill_between(part["experience"], part["conf_low"], part["conf_high"], alpha=0.2)
 panel.set(xlabel="years of experience", ylabel="gain since entry, pupil SD")
