@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -111,17 +111,23 @@ class ExperienceAnalysis:
         assert found.fit is not None
         if not found.fit.converged:
             raise FitError("the fit did not converge")
+<<<<<<< HEAD
         answers: dict[str, Mapping[str, Any] | pd.Series[Any]]
         answers = {"difference": found.difference(), "ratio": log_ratio(found)}
         answers["difference in teacher SD"] = answers["difference"]
         rows = []
+=======
+        difference = found.difference()
+        plain = difference["gain"], difference["std_error"]
+        answers = []
+>>>>>>> 47e07eb30e15f5bf189a208ee0720a2810de318f
         for claim in claims:
-            row = answers[claim.term]
-            per = 1.0
+            values = plain if claim.term != "ratio" else log_ratio(found)
             if claim.term == "difference in teacher SD":
-                per = teacher_sd(found.fit, self.teacher)
-            rows.append(numbers(row["gain"] / per, row["std_error"] / per, row["df"]))
-        return np.stack(rows)
+                sd = teacher_sd(found.fit, self.teacher)
+                values = plain[0] / sd, plain[1] / sd
+            answers.append(numbers(values[0], values[1], difference["df"]))
+        return np.stack(answers)
 
     def _returns(self, frame: pd.DataFrame) -> ExperienceReturns:
         school = self.school or None
@@ -135,8 +141,8 @@ class ExperienceAnalysis:
             )  # fmt: skip
 
 
-def log_ratio(found: ExperienceReturns) -> Mapping[str, Any]:
-    """Logarithm of the ratio of gains, its standard error by the delta method.
+def log_ratio(found: ExperienceReturns) -> tuple[float, float]:
+    """Logarithm of the ratio of gains, and its standard error by the delta method.
 
     Raises
     ------
@@ -146,11 +152,7 @@ def log_ratio(found: ExperienceReturns) -> Mapping[str, Any]:
     ratio = found.ratio()
     if not ratio["ratio"] > 0:
         raise FitError("a gain since entry is not positive; the ratio has no logarithm")
-    return {
-        "gain": np.log(ratio["ratio"]),
-        "std_error": ratio["std_error"] / ratio["ratio"],
-        "df": found.difference()["df"],
-    }
+    return float(np.log(ratio["ratio"])), float(ratio["std_error"] / ratio["ratio"])
 
 
 def teacher_sd(fit: MixedFit, teacher: str) -> float:
@@ -161,8 +163,13 @@ def teacher_sd(fit: MixedFit, teacher: str) -> float:
     FitError
         It is estimated at zero.
     """
+<<<<<<< HEAD
     components = fit.tidy().set_index("group")
     sd = float(components["estimate"].to_dict()[teacher])
+=======
+    table = fit.tidy()
+    sd = float(table.loc[table["group"] == teacher, "estimate"].iloc[0])
+>>>>>>> 47e07eb30e15f5bf189a208ee0720a2810de318f
     if sd <= 0:
         raise FitError("the standard deviation of teachers is estimated at zero")
     return sd
