@@ -194,11 +194,7 @@ for outcome in ("math", "reading"):
         "school_quality:scale(log(experience + 1))": "school x experience",
     }
     parts.append(rows(fit, names, gains=outcome))
-<<<<<<< HEAD
-pd.concat({part["gains"].iloc[0]: part.drop(columns="gains") for part in parts}, axis=1).round(4)
-=======
 pd.concat(parts).set_index("gains", append=True).swaplevel().round(4)
->>>>>>> 47e07eb30e15f5bf189a208ee0720a2810de318f
 
 # %% [markdown]
 # ## Kraft and Papay (2014): returns to experience

@@ -111,16 +111,9 @@ class ExperienceAnalysis:
         assert found.fit is not None
         if not found.fit.converged:
             raise FitError("the fit did not converge")
-<<<<<<< HEAD
-        answers: dict[str, Mapping[str, Any] | pd.Series[Any]]
-        answers = {"difference": found.difference(), "ratio": log_ratio(found)}
-        answers["difference in teacher SD"] = answers["difference"]
-        rows = []
-=======
         difference = found.difference()
         plain = difference["gain"], difference["std_error"]
         answers = []
->>>>>>> 47e07eb30e15f5bf189a208ee0720a2810de318f
         for claim in claims:
             values = plain if claim.term != "ratio" else log_ratio(found)
             if claim.term == "difference in teacher SD":
@@ -163,13 +156,8 @@ def teacher_sd(fit: MixedFit, teacher: str) -> float:
     FitError
         It is estimated at zero.
     """
-<<<<<<< HEAD
-    components = fit.tidy().set_index("group")
-    sd = float(components["estimate"].to_dict()[teacher])
-=======
     table = fit.tidy()
     sd = float(table.loc[table["group"] == teacher, "estimate"].iloc[0])
->>>>>>> 47e07eb30e15f5bf189a208ee0720a2810de318f
     if sd <= 0:
         raise FitError("the standard deviation of teachers is estimated at zero")
     return sd
