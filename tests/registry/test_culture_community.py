@@ -81,7 +81,7 @@ def test_community_is_the_public_function_on_the_same_files() -> None:
 
 
 def test_a_dropped_school_level_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = lmm.lmm
+    sound = lmm.design
 
     def without_schools(formula: str, data: pd.DataFrame, *rest: Sequence[object]) -> object:
         return sound(formula.replace("(1 | school/teacher)", "(1 | teacher)"), data, *rest)
@@ -93,7 +93,7 @@ def test_a_dropped_school_level_is_found_out(monkeypatch: pytest.MonkeyPatch) ->
     assert mark
     changed = head + mark.replace("0.3", "0.9") + tail
     study = parse_study(changed.replace("truth_times = 4", "truth_times = 1"))
-    monkeypatch.setattr(lmm, "lmm", without_schools)
+    monkeypatch.setattr(lmm, "design", without_schools)
     again = replicate(study, replicates=6)
     zero = again.controls[again.controls["control"] == "effect zero"]
     assert not zero["holds"].all()

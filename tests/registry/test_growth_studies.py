@@ -74,6 +74,7 @@ def test_groups_are_fitted_by_themselves() -> None:
         assert found[c, FIELDS.index("unit")] == pytest.approx(sd)
 
 
+@pytest.mark.filterwarnings("ignore::teamlink.errors.DroppedRows")
 def test_pupils_are_crossed_with_schools() -> None:
     study = find("moller-2013")
     tables, prepared = files(study)

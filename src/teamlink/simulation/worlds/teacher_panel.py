@@ -56,7 +56,7 @@ class TeacherPanel:
     >>> world.columns["classes"]
     ('teacher', 'year', 'team', 'experience', 'pupils', 'poverty', 'math')
     >>> [p.name for p in world.parameters if "ties" in p.name]
-    ['math.ties', 'math.own_ties', 'math.returns_ties']
+    ['ties.poverty', 'math.ties', 'math.own_ties', 'math.returns_ties']
     """
 
     sizes: ClassVar[tuple[str, ...]] = ("groups", "teachers", "classes", "items", "points")
