@@ -31,7 +31,9 @@ class ExperienceAnalysis:
 
     A claim's term is "ratio", the logarithm of the gain in the higher context over that in the
     lower one; "difference" of the two gains; or "difference in teacher SD", divided by the standard
-    deviation of teachers' effects that the model estimates, which is taken as known.
+    deviation of teachers' effects that the model estimates, which is taken as known. The unit of
+    an answer is the distance of the two contexts in the sample, before standardization; a logarithm
+    of a ratio grows with it in good approximation.
 
     Attributes
     ----------
@@ -113,13 +115,15 @@ class ExperienceAnalysis:
             raise FitError("the fit did not converge")
         difference = found.difference()
         plain = difference["gain"], difference["std_error"]
+        # contexts are compared at this sample's quantiles, and so is the true value
+        unit = scenario.unit(self.context) * (found.contexts[1] - found.contexts[0])
         answers = []
         for claim in claims:
             values = plain if claim.term != "ratio" else log_ratio(found)
             if claim.term == "difference in teacher SD":
                 sd = teacher_sd(found.fit, self.teacher)
                 values = plain[0] / sd, plain[1] / sd
-            answers.append(numbers(values[0], values[1], difference["df"]))
+            answers.append(numbers(values[0], values[1], difference["df"], unit))
         return np.stack(answers)
 
     def _returns(self, frame: pd.DataFrame) -> ExperienceReturns:
