@@ -57,7 +57,8 @@ def test_power_is_that_of_the_noncentral_t(shift: float, error: float, df: float
     # the midpoint rule of the reference is good to 1e-5
     assert power == pytest.approx(expected, abs=2e-5)
     assert 0 <= type_s <= 0.5
-    assert type_m >= 1 or size > 3
+    # the mean of what is left never falls below the effect; rounding
+    assert type_m >= 1 - 1e-9
 
 
 @pytest.mark.parametrize("df", [4.0, 40.0, math.inf])

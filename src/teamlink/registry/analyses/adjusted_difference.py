@@ -66,7 +66,7 @@ class AdjustedDifference:
         names = [self.outcome, *self._columns]
         return layout.column_faults(self.table, names, where, joined=True)
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List an outcome or term that is not the model's."""
         where, found = f"claim {claim.id}", []
         if claim.outcome != self.outcome:

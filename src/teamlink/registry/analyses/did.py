@@ -68,7 +68,7 @@ class DifferenceAnalysis:
         names = [self.outcome, *self._columns]
         return layout.column_faults(self.table, names, f"model {self.outcome}", joined=True)
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List an outcome or term that is not the model's; its term is "effect"."""
         where, found = f"claim {claim.id}", []
         if claim.outcome != self.outcome:

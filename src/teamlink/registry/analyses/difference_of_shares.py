@@ -55,7 +55,7 @@ class DifferenceOfShares:
         names = self.outcome, *self.terms, self.cluster
         return layout.column_faults(self.table, names, f"model {self.outcome}", joined=True)
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List an outcome or term that is not the model's."""
         where, found = f"claim {claim.id}", []
         if claim.outcome != self.outcome:

@@ -90,7 +90,7 @@ class ExperienceAnalysis:
             found += layout.column_faults(self.table, self._columns, where, joined=True)
         return found
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List a term that is no answer of the model."""
         where = f"claim {claim.id}"
         found = []

@@ -55,7 +55,7 @@ class MixedAnalysis:
         """List what is wrong with the formula."""
         return formula_faults(self.formula, self.outcome, self.table, layout)
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List parts of a term ("cses:sector[T.Catholic]" has two) that the formula has not."""
         return formula_term_faults(self.formula, self.outcome, claim)
 

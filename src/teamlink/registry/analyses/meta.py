@@ -71,7 +71,7 @@ class MetaAnalysisModel:
             faults += layout.column_faults(self.table, names, where, joined=True)
         return faults
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List an outcome or a term that the model has not."""
         where, faults = f"claim {claim.id}", []
         if claim.outcome != self.effects:

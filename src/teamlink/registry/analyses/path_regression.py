@@ -60,7 +60,7 @@ class PathRegressionAnalysis:
             else layout.column_faults(self.table, read.variables, where, joined=True)
         )
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List a term that the equations do not have."""
         try:
             known = _read(self.equations).terms

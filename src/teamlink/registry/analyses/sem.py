@@ -65,7 +65,7 @@ class StructuralAnalysis:
         names = [*variable_names(read), *([self.cluster] if self.cluster else [])]
         return layout.column_faults(self.table, names, "model equations", joined=True)
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List a term that the equations do not have."""
         try:
             names = _parameters(read_equations(self.equations))

@@ -79,7 +79,7 @@ class ShareAnalysis:
         names = [self.outcome, self.weight, *([self.by] if self.by else [])]
         return [*faults, *layout.column_faults(self.table, names, where, joined=True)]
 
-    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:  # noqa: ARG002
+    def term_faults(self, claim: Claim, layout: Layout | None) -> Sequence[Fault]:
         """List an outcome or a term that the model does not answer."""
         return [
             Fault(f"{given!r} is not what the model gives", f"claim {claim.id}", f"say {own!r}")

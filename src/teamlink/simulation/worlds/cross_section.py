@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
+from teamlink.simulation.sizes import too_few
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array
 
@@ -49,9 +50,7 @@ class CrossSection:
     unit: str = "school"
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.units < 4:
-            faults.append(Fault(f"{self.units} units; at least 4 are needed", "units"))
+        faults = too_few(self, units=4)
         twice = sorted({n for n in self.variables if self.variables.count(n) > 1})
         faults += [Fault(f"{name!r} names two variables", "variables") for name in twice]
         if len(self.variables) < 2:

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
+from teamlink.simulation.sizes import too_few, too_thin
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array, Codes
@@ -64,15 +65,8 @@ class FacultyCommunity:
     unanswered: float = 0.04
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.schools < 8:
-            faults.append(Fault(f"{self.schools} schools; at least 8 are needed", "schools"))
-        if self.teachers < LEAST_TEACHERS * self.schools:
-            text = f"{self.teachers} teachers do not give each school {LEAST_TEACHERS}"
-            faults.append(Fault(text, "teachers"))
-        for name, least in (("items", 1), ("points", 2)):
-            if getattr(self, name) < least:
-                faults.append(Fault(f"{getattr(self, name)}; at least {least}", name))
+        faults = too_few(self, schools=8, items=1, points=2)
+        faults += too_thin(self, "schools", teachers=LEAST_TEACHERS)
         for name, own, least in (("features", self.features, 1), ("facets", self.facets, 2)):
             if len(own) < least or len(set(own)) < len(own):
                 faults.append(Fault(f"different names are needed, at least {least}", name))

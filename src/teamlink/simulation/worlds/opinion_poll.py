@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault, nearest
+from teamlink.simulation.sizes import too_few
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array, Mask
 
@@ -72,11 +73,7 @@ class OpinionPoll:
     unanswered: float = 0.03
 
     def __post_init__(self) -> None:
-        faults = [
-            Fault(f"{getattr(self, name)}; at least {least} are needed", name)
-            for name, least in (("teachers", 2), ("principals", 2), ("strata", 2))
-            if getattr(self, name) < least
-        ]
+        faults = too_few(self, teachers=2, principals=2, strata=2)
         faults += [
             Fault(f"{item!r} is asked {how!r}", "items", nearest(how, ASKED))
             for item, how in self.items.items()

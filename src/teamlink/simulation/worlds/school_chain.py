@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault, nearest
-from teamlink.simulation.sizes import spread
+from teamlink.simulation.sizes import spread, too_few, too_thin
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array, Codes
@@ -72,28 +72,20 @@ class SchoolChain:
     min_teachers: int = 4
 
     def __post_init__(self) -> None:
-        faults = [Fault(*what) for what in self._faults()]
-        if faults:
+        if faults := self._faults():
             raise DesignError(faults)
 
-    def _faults(self) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = []
-        if self.schools < 4:
-            found.append((f"{self.schools} schools; at least 4 are needed", "schools"))
-        if self.teachers < self.min_teachers * self.schools:
-            text = f"{self.teachers} teachers do not give {self.schools} schools "
-            found.append((f"{text}{self.min_teachers} each", "teachers"))
-        for name, least in (("items", 2), ("points", 2)):
-            if getattr(self, name) < least:
-                found.append((f"{getattr(self, name)} {name}; at least {least} are needed", name))
+    def _faults(self) -> list[Fault]:
+        found = too_few(self, schools=4, items=2, points=2)
+        found += too_thin(self, "schools", teachers=self.min_teachers)
         names = self.variables
         found += [
-            (f"{name!r} names two columns", "variables")
+            Fault(f"{name!r} names two columns", "variables")
             for name in sorted({*names} | {"school", "teacher", "n_teachers"})
             if (*names, "school", "teacher", "n_teachers").count(name) > 1
         ]
         found += [
-            (f"{name!r} is no variable", "surveyed", nearest(name, names))
+            Fault(f"{name!r} is no variable", "surveyed", nearest(name, names))
             for name in self.surveyed
             if name not in names
         ]

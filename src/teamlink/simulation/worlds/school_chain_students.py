@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from teamlink.errors import nearest
-from teamlink.simulation.sizes import spread
+from teamlink.errors import Fault, nearest
+from teamlink.simulation.sizes import spread, too_thin
 from teamlink.simulation.world import Parameter, Tables
 from teamlink.simulation.worlds.school_chain import SchoolChain
 
@@ -49,14 +49,14 @@ class SchoolChainStudents(SchoolChain):
     tested: tuple[str, ...]
     min_students: int = 10
 
-    def _faults(self) -> list[tuple[str, ...]]:
+    def _faults(self) -> list[Fault]:
         found = SchoolChain._faults(self)
-        if self.students < self.min_students * self.schools:
-            text = f"{self.students} students do not give {self.schools} schools "
-            found.append((f"{text}{self.min_students} each", "students"))
+        found += too_thin(self, "schools", students=self.min_students)
         features = [name for name in self.variables if name not in self.surveyed]
         found += [
-            (f"{name!r} is no variable that is not surveyed", "tested", nearest(name, features))
+            Fault(
+                f"{name!r} is no variable that is not surveyed", "tested", nearest(name, features)
+            )
             for name in self.tested
             if name not in features
         ]

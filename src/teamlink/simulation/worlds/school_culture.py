@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
-from teamlink.simulation.sizes import spread
+from teamlink.simulation.sizes import spread, too_few, too_thin
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array, Codes
@@ -62,14 +62,8 @@ class SchoolCulture:
     unanswered: float = 0.04
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.schools < 4:
-            faults.append(Fault(f"{self.schools} schools; at least 4 are needed", "schools"))
-        if self.teachers < 2 * self.schools:
-            faults.append(Fault(f"{self.teachers} teachers do not give each school 2", "teachers"))
-        for name, least in (("items", 1), ("points", 2)):
-            if getattr(self, name) < least:
-                faults.append(Fault(f"{getattr(self, name)}; at least {least}", name))
+        faults = too_few(self, schools=4, items=1, points=2)
+        faults += too_thin(self, "schools", teachers=2)
         names = (*self.factors, *self.outcomes)
         for name, own in (("factors", self.factors), ("outcomes", self.outcomes)):
             if not own or len(set(names)) < len(names):

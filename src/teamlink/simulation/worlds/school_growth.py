@@ -16,6 +16,7 @@ import numpy as np
 
 from teamlink.errors import DesignError, Fault
 from teamlink.simulation.growth_draw import correlations, draw
+from teamlink.simulation.sizes import too_few, too_thin
 from teamlink.simulation.world import Parameter, Tables, check_population
 
 __all__ = ["WORLD", "SchoolGrowth"]
@@ -66,34 +67,28 @@ class SchoolGrowth:
     min_students: int = 2
 
     def __post_init__(self) -> None:
-        faults = [Fault(*what) for what in self._faults()]
-        if faults:
+        if faults := self._faults():
             raise DesignError(faults)
 
-    def _faults(self) -> list[tuple[str, str]]:
-        found = []
-        if self.schools < 2:
-            found.append((f"{self.schools} schools; at least 2 are needed", "schools"))
-        for name, least in (("teachers", self.min_teachers), ("students", self.min_students)):
-            total = getattr(self, name)
-            if total < least * self.schools:
-                text = f"{total} {name} do not give {self.schools} schools {least} each"
-                found.append((text, name))
-        if self.items < 1:
-            found.append((f"{self.items} items; at least 1 is needed", "items"))
-        if self.points < 2:
-            found.append((f"{self.points} answer categories; at least 2 are needed", "points"))
+    def _faults(self) -> list[Fault]:
+        found = too_few(self, schools=2, items=1, points=2)
+        each = {"teachers": self.min_teachers, "students": self.min_students}
+        found += too_thin(self, "schools", **each)
         if self.district < 1:
-            found.append((f"{self.district} schools a district; at least 1 is needed", "district"))
+            found.append(
+                Fault(f"{self.district} schools a district; at least 1 is needed", "district")
+            )
         times = list(self.rounds.values())
         if len(times) < 2 or times[0] != 0 or not (np.diff(times) > 0).all():
-            found.append(("growth needs two rounds or more, the first at 0, in order", "rounds"))
+            found.append(
+                Fault("growth needs two rounds or more, the first at 0, in order", "rounds")
+            )
         if not self.constructs:
-            found.append(("the survey measures nothing", "constructs"))
+            found.append(Fault("the survey measures nothing", "constructs"))
         names = [*self.constructs, *self.groups, *self.traits, self.outcome]
         names += ["student", "round", "time", "school", "moved", "teacher", "district"]
         found += [
-            (f"{name!r} names two columns", "columns")
+            Fault(f"{name!r} names two columns", "columns")
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
         return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from teamlink.errors import DesignError, Fault, nearest
 from teamlink.simulation.school_draw import draw
+from teamlink.simulation.sizes import too_few, too_thin
 from teamlink.simulation.world import Parameter, Tables, check_population
 
 __all__ = ["WORLD", "SchoolSurvey"]
@@ -61,32 +62,22 @@ class SchoolSurvey:
     min_students: int = 15
 
     def __post_init__(self) -> None:
-        faults = [Fault(*what) for what in self._faults()]
-        if faults:
+        if faults := self._faults():
             raise DesignError(faults)
 
-    def _faults(self) -> list[tuple[str, str]]:
-        found = []
-        if self.schools < 2:
-            found.append((f"{self.schools} schools; at least 2 are needed", "schools"))
-        for name, least in (("teachers", self.min_teachers), ("students", self.min_students)):
-            total = getattr(self, name)
-            if total < least * self.schools:
-                text = f"{total} {name} do not give {self.schools} schools {least} each"
-                found.append((text, name))
-        if self.items < 1:
-            found.append((f"{self.items} items; at least 1 is needed", "items"))
-        if self.points < 2:
-            found.append((f"{self.points} answer categories; at least 2 are needed", "points"))
+    def _faults(self) -> list[Fault]:
+        found = too_few(self, schools=2, items=1, points=2)
+        each = {"teachers": self.min_teachers, "students": self.min_students}
+        found += too_thin(self, "schools", **each)
         known = (self.prior, *self.backgrounds)
         found += [
-            (f"context {name!r} is no student column; {nearest(name, known)}", "context")
+            Fault(f"context {name!r} is no student column; {nearest(name, known)}", "context")
             for name in self.context
             if name not in known
         ]
         names = [*self.backgrounds, self.prior, *self.outcomes, "school", "student"]
         found += [
-            (f"{name!r} names two student columns", "columns")
+            Fault(f"{name!r} names two student columns", "columns")
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
         return found

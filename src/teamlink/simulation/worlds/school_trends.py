@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
-from teamlink.simulation.sizes import spread
+from teamlink.simulation.sizes import spread, too_few, too_thin
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array
@@ -57,14 +57,8 @@ class SchoolTrends:
     unanswered: float = 0.05
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.schools < 8:
-            faults.append(Fault(f"{self.schools} schools; at least 8 are needed", "schools"))
-        if self.teachers < 2 * self.schools:
-            faults.append(Fault(f"{self.teachers} teachers do not give each school 2", "teachers"))
-        for name, least in (("years", 3), ("items", 1), ("points", 2)):
-            if getattr(self, name) < least:
-                faults.append(Fault(f"{getattr(self, name)}; at least {least}", name))
+        faults = too_few(self, schools=8, years=3, items=1, points=2)
+        faults += too_thin(self, "schools", teachers=2)
         if len(set(self.supports)) < max(1, len(self.supports)):
             faults.append(Fault("supports need different names, at least one", "supports"))
         if not 0 <= self.unanswered < 1:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
+from teamlink.simulation.sizes import too_few
 from teamlink.simulation.world import Parameter, Tables, check_population
 
 __all__ = ["WORLD", "StudyEffects"]
@@ -47,9 +48,7 @@ class StudyEffects:
     most: int = 250
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.studies < 2:
-            faults.append(Fault(f"{self.studies} studies; at least 2 are needed", "studies"))
+        faults = too_few(self, studies=2)
         if not 0 <= self.correlational <= self.studies:
             text = f"{self.correlational} of {self.studies} studies"
             faults.append(Fault(text, "correlational"))

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
-from teamlink.simulation.sizes import spread
+from teamlink.simulation.sizes import spread, too_few, too_thin
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 
@@ -56,17 +56,8 @@ class TeacherClasses:
     min_teachers: int = 2
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.schools < 4:
-            faults.append(Fault(f"{self.schools} schools; at least 4 are needed", "schools"))
-        if self.teachers < self.min_teachers * self.schools:
-            text = f"{self.teachers} teachers do not give {self.schools} schools "
-            faults.append(Fault(f"{text}{self.min_teachers} each", "teachers"))
-        faults += [
-            Fault(f"{getattr(self, name)} {name}; at least 2 are needed", name)
-            for name in ("items", "points")
-            if getattr(self, name) < 2
-        ]
+        faults = too_few(self, schools=4, items=2, points=2)
+        faults += too_thin(self, "schools", teachers=self.min_teachers)
         if faults:
             raise DesignError(faults)
 

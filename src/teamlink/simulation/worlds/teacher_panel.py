@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import DesignError, Fault
-from teamlink.simulation.sizes import spread
+from teamlink.simulation.sizes import spread, too_few, too_thin
 from teamlink.simulation.survey import likert
 from teamlink.simulation.world import Parameter, Tables, check_population
 from teamlink.typing import Array, Codes
@@ -74,26 +74,18 @@ class TeacherPanel:
     min_teachers: int = 2
 
     def __post_init__(self) -> None:
-        found = []
-        if self.groups < 2:
-            found.append((f"{self.groups} groups; at least 2 are needed", "groups"))
-        if self.teachers < self.min_teachers * self.groups:
-            text = f"{self.teachers} teachers do not give {self.groups} groups "
-            found.append((text + f"{self.min_teachers} each", "teachers"))
+        found = too_few(self, groups=2, items=1, points=2)
+        found += too_thin(self, "groups", teachers=self.min_teachers)
         if self.classes < self.teachers:
-            found.append((f"{self.classes} classes are fewer than teachers", "classes"))
-        if self.items < 1:
-            found.append((f"{self.items} items; at least 1 is needed", "items"))
-        if self.points < 2:
-            found.append((f"{self.points} answer categories; at least 2 are needed", "points"))
+            found.append(Fault(f"{self.classes} classes are fewer than teachers", "classes"))
         names = [*self.outcomes, *self.traits, self.context, self.group, "teacher", "year"]
         names += ["experience", "pupils"]
         found += [
-            (f"{name!r} names two columns", "columns")
+            Fault(f"{name!r} names two columns", "columns")
             for name in sorted({n for n in names if names.count(n) > 1})
         ]
         if found:
-            raise DesignError([Fault(*what) for what in found])
+            raise DesignError(found)
 
     @property
     def item_names(self) -> tuple[str, ...]:
