@@ -19,7 +19,6 @@ from teamlink.registry.replicate import replicate
 from teamlink.registry.scenarios import scenarios
 from teamlink.registry.steps.answers import AnswersStep
 from teamlink.registry.steps.subset import SubsetStep
-from teamlink.registry.stored import stored_slopes
 from teamlink.registry.study import Study
 from teamlink.simulation.world import Tables
 
@@ -39,13 +38,6 @@ def files(study: Study, seed: int = 1) -> tuple[Tables, Prepared]:
 def scale_of(teachers: pd.DataFrame, items: list[str], by: str) -> pd.Series:
     means = teachers[items].mean(axis=1).groupby(teachers[by]).mean()
     return (means - means.mean()) / means.std()
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_true_values_are_stored_and_belong_to_the_study(key: str) -> None:
-    slopes = stored_slopes(find(key))
-    assert slopes is not None
-    assert np.isfinite(slopes).all()
 
 
 def test_ledger_ids() -> None:

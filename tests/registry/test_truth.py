@@ -19,6 +19,7 @@ def test_true_values_are_stored_for_this_form_of_the_study(key: str) -> None:
     found = stored_slopes(find(key))
     assert found is not None, f"run: python -m teamlink.registry.stored {key}"
     assert found.shape == (3, len(find(key).claims))
+    assert np.isfinite(found).all()
 
 
 @pytest.mark.slow
