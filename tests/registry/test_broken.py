@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from teamlink.fitting.estimates import Estimates
 from teamlink.registry.analyses import correlation, lmm
 from teamlink.registry.analyses.lmm import MixedAnalysis
 from teamlink.registry.analysis import FIELDS, numbers
 from teamlink.registry.prepared import Prepared
 from teamlink.registry.replicate import replicate
 from teamlink.registry.study import Claim, Study
-from teamlink.typing import Array
+from teamlink.typing import Array, Mask
 
 Changed = Callable[..., Study]
 
@@ -32,8 +33,8 @@ def test_a_sign_error_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sign_error_in_the_mixed_model_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = lmm.read_off
 
-    def turned(table: object, term: str, unit: float) -> Array:
-        row = sound(table, term, unit)  # type: ignore[arg-type]
+    def turned(estimates: Estimates, converged: Mask, term: str, unit: float) -> Array:
+        row = sound(estimates, converged, term, unit)
         row[:, FIELDS.index("estimate")] *= -1
         return row
 

@@ -4,6 +4,7 @@ import pytest
 
 import teamlink as tl
 from teamlink.errors import FitError, StudyError
+from teamlink.fitting.estimates import Estimates
 from teamlink.registry.analyses.lmm import coefficient, read_off
 from teamlink.registry.analysis import FIELDS
 from teamlink.registry.catalogue import find
@@ -96,15 +97,18 @@ def test_coefficient_ignores_the_order_of_parts_and_suggests() -> None:
 
 
 def test_a_fit_that_did_not_converge_is_a_failure() -> None:
-    table = pd.DataFrame(
-        {"term": ["x", "x"], "converged": [True, False]}
-        | {name: [0.1, 0.2] for name in ("estimate", "std_error", "df", "p_value")}
-    )
+    two = Estimates(
+        ("w", "x"), np.array([[9.0, 0.1], [9.0, 0.2]]), np.tile(np.diag([9.0, 0.04]), (2, 1, 1)),
+        np.full((2, 2), 10.0), "satterthwaite",
+    )  # fmt: skip
     with pytest.raises(FitError, match="did not converge in 1 responses"):
-        read_off(table, "x", 1.0)
-    found = dict(zip(FIELDS, read_off(table[:1], "x", 2.0)[0].tolist(), strict=True))
+        read_off(two, np.array([True, False]), "x", 1.0)
+    rows = read_off(two, np.array([True, True]), "x", 2.0)
+    assert rows.shape == (2, len(FIELDS))
+    found = dict(zip(FIELDS, rows[0].tolist(), strict=True))
     assert found["unit"] == 2.0
-    assert {found[name] for name in ("estimate", "std_error", "df", "p_value")} == {0.1}
+    assert (found["estimate"], found["std_error"], found["df"]) == (0.1, 0.2, 10.0)
+    assert found["p_value"] == pytest.approx(two.p_value[0, 1], rel=1e-12)
     assert found["conf_low"] < 0.1 < found["conf_high"]
 
 

@@ -13,7 +13,7 @@ from teamlink.fitting.model import Decomposes, Model, Refittable
 from teamlink.inference.replicates import batch_size
 from teamlink.typing import Array
 
-__all__ = ["fit_responses", "refit"]
+__all__ = ["refit"]
 
 
 def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
@@ -81,35 +81,12 @@ def refit(fit: Fit, Y: Any, random: bool = False) -> pd.DataFrame:
     labels: list[Any] = (
         list(Y.columns) if isinstance(Y, pd.DataFrame) else [*range(responses.shape[1])]
     )
-    return fit_responses(fit.model, responses, labels, random)
-
-
-def fit_responses(
-    model: Refittable, responses: Array, labels: list[Any], random: bool = False
-) -> pd.DataFrame:
-    """Fit a bound model, which need not have been fitted itself, to many responses.
-
-    Parameters
-    ----------
-    model : Refittable
-    responses : Array
-        (n, R), in the order of the rows that the model uses.
-    labels : list
-        (R,), what the column ``replicate`` says.
-    random : bool
-        As in `refit`.
-
-    Returns
-    -------
-    DataFrame
-        As `refit` gives it.
-    """
     parts = []
-    size = batch_size(model, len(responses))
+    size = batch_size(fit.model, len(responses))
     with single_thread().limit(limits=1):
         for start in range(0, responses.shape[1], size):
             columns = slice(start, start + size)
-            bound = model.with_responses(responses[:, columns])
+            bound = fit.model.with_responses(responses[:, columns])
             parts.append(_tidy(bound, solve(bound), labels[columns], random))
     return pd.concat(parts, ignore_index=True)
 

@@ -303,7 +303,7 @@ def curvature(point: Criterion, reml: bool) -> Curvature:
     weight[:, -1, :] = weight[:, :, -1] = point.nu[:, None]
     if point.upper is None:
         return _of_one_factor(point, share, weight)
-    found = products(point.upper, point)
+    found = products(point.upper, point, share)
     R, t = found.traces.shape[:2]
     rows, cols = point.upper.units
     own = np.einsum("rk,rikk->ri", share, found.forms) * np.where(rows == cols, 1.0, 0.5)
@@ -312,15 +312,18 @@ def curvature(point: Criterion, reml: bool) -> Curvature:
     score[:, rows, cols] -= own
     score[:, cols[apart], rows[apart]] -= own[:, apart]
     flat = found.forms.reshape(R, t, m * m)
-    bends = 2 * np.einsum("rk,rikjk->rij", share, found.gram) - found.traces
+    bends = 2 * found.gram - found.traces
     bends -= (flat * weight.reshape(-1, 1, m * m)) @ flat.transpose(0, 2, 1)
     return Curvature(rows, cols, score, bends, found.forms)
 
 
-def products(upper: UpperPoint, point: Criterion) -> VarianceProducts:
-    """Traces and products of several factors in their linear parameters, at a point."""
+def products(upper: UpperPoint, point: Criterion, share: Array | None = None) -> VarianceProducts:
+    """Traces and products of several factors in their linear parameters, at a point.
+
+    With weights `share` (R, m) of the columns only the weighted sum of the products over columns.
+    """
     inverse: Array = np.asarray(np.linalg.inv(point.M_root), dtype=float)
-    return variance_products(upper, point.F, point.Q, inverse, point.weights)
+    return variance_products(upper, point.F, point.Q, inverse, point.weights, share)
 
 
 def _of_one_factor(point: Criterion, share: Array, weight: Array) -> Curvature:

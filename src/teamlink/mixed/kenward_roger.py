@@ -175,7 +175,7 @@ def kenward_roger_crossed(
     traces = np.empty((k + 1, k + 1))
     P[1:] = -structure.gathered(found.forms[i][free, :p, :p], 0)
     P[0] = -np.eye(p) - np.tensordot(s, P[1:], axes=1)
-    gram = found.gram[i][np.ix_(free, np.arange(p), free, np.arange(p))].transpose(0, 2, 1, 3)
+    gram = found.gram[i][np.ix_(free, free)][..., :p, :p]
     Q[1:, 1:] = structure.gathered(structure.gathered(gram, 0), 1)
     Q[1:, 0] = -P[1:] - np.einsum("j,ijab->iab", s, Q[1:, 1:])
     Q[0, 1:] = Q[1:, 0].transpose(0, 2, 1)

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from teamlink.mixed.stacks import inverse_blocks, left, minus_blocks, packed, times
+from teamlink.mixed.stacks import inverse_blocks, left, minus_blocks, times
 from teamlink.mixed.upper import StackPoint, UpperPoint
+from teamlink.moments.meetings import lower_triangle
 from teamlink.moments.upper import Slot
 from teamlink.typing import Array, Codes, Mask
 
@@ -45,7 +46,7 @@ class VarianceProducts:
     ----------
     blocks : (R, Q, Q) sum over groups of M's diagonal blocks
     traces : (R, t, t) tr(M E_i M E_j)
-    gram : (R, t, m, t, m) N_k'E_i M E_j N_l
+    gram : (R, t, t, m, m) N_k'E_i M E_j N_l, or their weighted sum over k = l, (R, t, t)
     forms : (R, t, m, m) N_k'E_i N_l
     """
 
@@ -56,7 +57,12 @@ class VarianceProducts:
 
 
 def variance_products(
-    point: UpperPoint, F: Array, Q: Array, M_inverse: Array, weights: Array | None
+    point: UpperPoint,
+    F: Array,
+    Q: Array,
+    M_inverse: Array,
+    weights: Array | None,
+    share: Array | None = None,
 ) -> VarianceProducts:
     """Traces and products of all variance parameters.
 
@@ -67,6 +73,7 @@ def variance_products(
     Q : (R, m, q, J) whitened L_j^-1 Q_j'([X y] - Z_r modes)
     M_inverse : (R, m, m) inverse root of M
     weights : (R, J) or None
+    share : (R, m) weight of each column; where the weighted sum over columns is all that is needed
 
     Returns
     -------
@@ -80,7 +87,7 @@ def variance_products(
     blocks = np.zeros_like(Lambda)
     traces = np.zeros((R, t, t))
     forms = np.zeros((R, t, m, m))
-    gram = np.zeros((R, t * m, t * m))
+    gram = np.zeros((R, t, t, m, m) if share is None else (R, t, t))
     bottom = _Bottom.of(point, F, Q) if tb else None
     meetings = point.gathered(bottom.meetings) if bottom else [None] * len(point.stacks)
     correction = np.zeros((R, tb, J))
@@ -91,23 +98,51 @@ def variance_products(
         w = np.ones((R, here.stack.shape[0])) if here.weights is None else here.weights
         _upper_forms(here, N, M, w, rows, cols, tb, blocks, forms)
         _upper_traces(here, M, w, rows, cols, tb, traces)
-        vectors = _unit_vectors(here.stack.slots, N, rows, cols, tb)
-        wide = w[:, :, None, None]
-        flat = (R, here.stack.shape[0], here.stack.shape[1], -1)
-        V = vectors.reshape(flat)
-        gram[:, tb * m :, tb * m :] += (V.swapaxes(2, 3) @ (M @ (V * wide))).sum(axis=1)
+        V = _unit_vectors(here.stack.slots, N, rows, cols, tb)
+        weighted = V * w[:, :, None, None, None]
+        gram[:, tb:, tb:] += _paired(V, _applied(M, weighted), share)
         if bottom is not None and Y is not None:
             Phi = times(E, Sigma, here.stack.slots)
             correction += here.stack.meetings.adjoint(Phi)
-            EV = E @ (V * wide)
-            cross = (Y.swapaxes(2, 3) @ EV).sum(axis=1)
-            gram[:, : tb * m, tb * m :] += cross
-            gram[:, tb * m :, : tb * m] += cross.swapaxes(1, 2)
-            gram[:, : tb * m, : tb * m] -= (Y.swapaxes(2, 3) @ (Phi @ (Y * wide))).sum(axis=1)
+            cross = _paired(Y, _applied(E, weighted), share)
+            gram[:, :tb, tb:] += cross
+            gram[:, tb:, :tb] += cross.swapaxes(1, 2) if share is not None else _turned(cross)
+            PhiY = _applied(Phi, Y * w[:, :, None, None, None])
+            gram[:, :tb, :tb] -= _paired(Y, PhiY, share)
             _mixed_traces(here, E, Sigma, bottom.elements, w, rows, cols, tb, traces)
     if bottom is not None:
-        bottom.finish(correction, weights, upper.bottom, blocks, traces, forms, gram)
-    return VarianceProducts(blocks, traces, gram.reshape(R, t, m, t, m), forms)
+        place = upper.bottom
+        bottom.finish(correction, weights, share, place, blocks, traces, forms, gram)
+    return VarianceProducts(blocks, traces, gram, forms)
+
+
+def _applied(A: Array, vectors: Array) -> Array:
+    """A (R, K, x, s) times vectors (R, K, s, t, m) of each component."""
+    R, K, s, t, m = vectors.shape
+    product: Array = A @ vectors.reshape(R, K, s, t * m)
+    return product.reshape(R, K, -1, t, m)
+
+
+def _paired(one: Array, two: Array, share: Array | None) -> Array:
+    """Inner products of vectors (R, K, s, t, m) and (R, K, s, u, m) over components and positions.
+
+    (R, t, u, m, m); or of equal columns only, summed with weights `share` (R, m), (R, t, u).
+    """
+    R, K, s, t, m = one.shape
+    u = two.shape[3]
+    if share is None:
+        left = one.reshape(R, K * s, t * m).swapaxes(1, 2)
+        whole = left @ two.reshape(R, K * s, u * m)
+        return whole.reshape(R, t, m, u, m).transpose(0, 1, 3, 2, 4)
+    left = np.moveaxis(one * share[:, None, None, None], 3, 1).reshape(R, t, K * s * m)
+    right = np.moveaxis(two, 3, 1).reshape(R, u, K * s * m)
+    summed: Array = left @ right.swapaxes(1, 2)
+    return summed
+
+
+def _turned(pairs: Array) -> Array:
+    """(R, u, t, m, m) from (R, t, u, m, m): both pairs of axes exchanged."""
+    return pairs.transpose(0, 2, 1, 4, 3)
 
 
 def conditional(point: StackPoint, Lambda: Array) -> tuple[Array, Array]:
@@ -268,15 +303,13 @@ class _Bottom:
     D : (R, q, q, J) S_j G_j^-1 S_j'
     T : (R, q, q, J) G_j^-1 S_j'
     N : (R, m, q, J) Z_j'V^-1 [X y], whitened
-    vectors : (R, q, J, tb, m) E_i N_k
-    meetings : (R, N, tb * m) K'E_i N_k
+    meetings : (R, N, tb, m) K'E_i N_k
     elements : (R, tb, tb, J) elements of T_j E_i T_j'
     """
 
     D: Array
     T: Array
     N: Array
-    vectors: Array
     meetings: Array
     elements: Array
 
@@ -286,51 +319,82 @@ class _Bottom:
         D = np.einsum("rcaj,rcbj->rabj", F, F)
         T = np.einsum("rcaj,rcbj->rabj", point.inverse, F)
         N = np.einsum("rcaj,rmcj->rmaj", F, Q)
-        a, b = np.tril_indices(q)
+        a, b = lower_triangle(q)
         tb = len(a)
-        vectors = np.zeros((R, q, J, tb, m))
-        elements = np.zeros((R, tb, tb, J))
+        elements = np.empty((R, tb, tb, J))
+        through = np.empty((R, tb, m, q, J))  # T E_i N_k
         for i in range(tb):
-            vectors[:, a[i], :, i] = N[:, :, b[i]].transpose(0, 2, 1)
-            vectors[:, b[i], :, i] = N[:, :, a[i]].transpose(0, 2, 1)
-            outer = T[:, :, None, a[i]] * T[:, None, :, b[i]]
-            elements[:, i] = packed(outer if a[i] == b[i] else outer + outer.swapaxes(1, 2))
-        inner = np.einsum("rabj,rbjim->ajrim", T, vectors).reshape(q * J, R * tb * m)
-        meetings = (point.upper.C @ inner).reshape(-1, R, tb * m).transpose(1, 0, 2)
-        return cls(D, T, N, vectors, meetings, elements)
+            np.multiply(T[:, a, a[i]], T[:, b, b[i]], out=elements[:, i])
+            if a[i] != b[i]:
+                elements[:, i] += T[:, b, a[i]] * T[:, a, b[i]]
+            np.multiply(T[:, None, :, a[i]], N[:, :, b[i], None], out=through[:, i])
+            if a[i] != b[i]:
+                through[:, i] += T[:, None, :, b[i]] * N[:, :, a[i], None]
+        met: Array = point.upper.C @ through.reshape(R * tb * m, q * J).T
+        meetings = met.reshape(-1, R, tb, m).transpose(1, 0, 2, 3)
+        return cls(D, T, N, meetings, elements)
 
     def finish(
-        self, correction: Array, weights: Array | None, place: slice, blocks: Array, traces: Array,
-        forms: Array, gram: Array,
+        self, correction: Array, weights: Array | None, share: Array | None, place: slice,
+        blocks: Array, traces: Array, forms: Array, gram: Array,
     ) -> None:  # fmt: skip
         """Add what concerns the eliminated factor alone, in place; `correction` is C_j Phi C_j'."""
-        R, q, J = self.vectors.shape[:3]
-        m = self.N.shape[1]
-        a, b = np.tril_indices(q)
+        R, _, q, J = self.N.shape
+        a, b = lower_triangle(q)
         tb = len(a)
         H = np.empty((R, q, q, J))
         H[:, a, b] = correction
         H[:, b, a] = correction
         HT = (H[:, :, :, None] * self.T[:, None]).sum(axis=2)  # H_cd T_db
         less = (self.T[:, :, :, None] * HT[:, :, None]).sum(axis=1)
-        w = np.ones((1, J)) if weights is None else weights
-        blocks[:, place, place] += ((self.D - less) * w[:, None, None]).sum(axis=-1)
-        whole = self.D * w[:, None, None]
+        whole, N = self.D, self.N
+        if weights is not None:
+            whole = whole * weights[:, None, None]
+            less = less * weights[:, None, None]
+            N = N * weights[:, None, None]
+        blocks[:, place, place] += (whole - less).sum(axis=-1)
         for i in range(tb):
-            product = (self.N[:, :, a[i]] * w[:, None]) @ self.N[:, :, b[i]].swapaxes(1, 2)
+            product = N[:, :, a[i]] @ self.N[:, :, b[i]].swapaxes(1, 2)
             forms[:, i] += product if a[i] == b[i] else product + product.swapaxes(1, 2)
-            for j in range(tb):
-                traces[:, i, j] += _unit_trace(whole, self.D - 2 * less, a[i], b[i], a[j], b[j])
-        DV = np.einsum("rabj,rbjx->rajx", whole, self.vectors.reshape(R, q, J, tb * m))
-        flat = self.vectors.reshape(R, q * J, tb * m)
-        gram[:, : tb * m, : tb * m] += flat.swapaxes(1, 2) @ DV.reshape(R, q * J, tb * m)
+        traces[:, :tb, :tb] += _unit_traces(whole - 2 * less, self.D)
+        if share is None:
+            gram[:, :tb, :tb] += self._grams(whole)
+            return
+        summed = np.empty((R, q, q, J))  # sum_k share_k N_k N_k'
+        for c, d in zip(a, b, strict=True):
+            summed[:, c, d] = np.einsum("rk,rkj,rkj->rj", share, N[:, :, c], self.N[:, :, d])
+            summed[:, d, c] = summed[:, c, d]
+        gram[:, :tb, :tb] += _unit_traces(summed, self.D)
+
+    def _grams(self, whole: Array) -> Array:
+        """N_k'E_i D E_j N_l (R, tb, tb, m, m), D = `whole` (R, q, q, J)."""
+        R, m, q, J = self.N.shape
+        a, b = lower_triangle(q)
+        vectors = np.zeros((R, len(a), m, q, J))  # E_i N_k
+        for i in range(len(a)):
+            vectors[:, i, :, a[i]] = self.N[:, :, b[i]]
+            vectors[:, i, :, b[i]] = self.N[:, :, a[i]]
+        flat = vectors.reshape(R, len(a) * m, q * J)
+        applied = np.einsum("rabj,rimbj->rimaj", whole, vectors).reshape(flat.shape)
+        product: Array = flat @ applied.swapaxes(1, 2)
+        return product.reshape(R, len(a), m, len(a), m).transpose(0, 1, 3, 2, 4)
+
+
+def _unit_traces(X: Array, Y: Array) -> Array:
+    """sum_j tr(X_j E_i Y_j E_k) (R, t, t) of symmetric X and Y (R, q, q, J)."""
+    a, b = lower_triangle(X.shape[1])
+    out = np.empty((len(X), len(a), len(a)))
+    for i in range(len(a)):
+        for k in range(i + 1):
+            out[:, i, k] = out[:, k, i] = _unit_trace(X, Y, a[i], b[i], a[k], b[k])
+    return out
 
 
 def _unit_trace(X: Array, Y: Array, a: int, b: int, c: int, d: int) -> Array:
     """sum_j tr(X_j E_ab Y_j E_cd) (R,), symmetrised in X and Y."""
 
     def inner(one: Array, two: Array) -> Array:
-        total: Array = (one * two).sum(axis=-1)
+        total: Array = (one[:, None] @ two[:, :, None])[:, 0, 0]
         return total
 
     if a == b and c == d:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
+from teamlink.moments.meetings import lower_triangle
 from teamlink.moments.upper import Slot
 from teamlink.typing import Array, Mask
 
@@ -26,7 +27,7 @@ def packed(matrices: Array) -> Array:
     q = matrices.shape[1]
     if q == 1:
         return matrices[:, 0]
-    a, b = np.tril_indices(q)
+    a, b = lower_triangle(q)
     elements: Array = matrices[:, a, b]
     return elements
 

@@ -82,7 +82,8 @@ class UpperPoint:
         R, m, q, J = shape
         modes = self.spread_out([point.modes for point in self.stacks])
         inner = self.upper.across @ modes.transpose(1, 0, 2).reshape(-1, R * m)
-        own: Array = np.einsum("rcaj,ajrm->rmcj", self.inverse, inner.reshape(q, J, R, m))
+        met = np.ascontiguousarray(inner.T).reshape(R, m, q, J)
+        own: Array = np.einsum("rcaj,rmaj->rmcj", self.inverse, met)
         return own
 
     def spread_out(self, values: Sequence[Array]) -> Array:
@@ -136,8 +137,8 @@ def eliminate(
         [within, np.broadcast_to(upper.Wy, (R, upper.size))[:, None]], axis=1
     ).transpose(0, 2, 1)
     if J:
-        inner = np.einsum("rcaj,rmcj->ajrm", inverse, V).reshape(q * J, R * m)
-        A_m = A_m + (upper.C @ inner).reshape(-1, R, m).transpose(1, 0, 2)
+        inner = np.einsum("rcaj,rmcj->rmaj", inverse, V).reshape(R * m, q * J)
+        A_m = A_m + (upper.C @ inner.T).reshape(-1, R, m).transpose(1, 0, 2)
     elements = packed(np.einsum("rcaj,rcbj->rabj", inverse, inverse))
     log_det, explained = np.zeros(R), np.zeros((R, m, m))
     failed: Mask = np.zeros(R, dtype=np.bool_)

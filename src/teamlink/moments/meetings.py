@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, hstack
 
 from teamlink.typing import Array, Codes
 
-__all__ = ["FactoredMeetings", "Meetings", "WrittenMeetings", "meetings"]
+__all__ = ["FactoredMeetings", "Meetings", "WrittenMeetings", "lower_triangle", "meetings"]
 
 _WRITTEN = 30_000_000
 """Up to so many meetings the map is written out, at twelve bytes each."""
@@ -33,6 +34,12 @@ _DENSE = 0.03
 
 _BLOCK = 4_194_304
 """Elements of a dense block of C."""
+
+
+@cache
+def lower_triangle(q: int) -> tuple[Codes, Codes]:
+    """Rows and columns (t,) of the elements of a lower triangle, by row; not to be written to."""
+    return np.tril_indices(q)
 
 
 class Meetings(Protocol):
@@ -75,7 +82,7 @@ class WrittenMeetings:
         R, t = len(Phi), self.q * (self.q + 1) // 2
         sums: Array = (self.back @ Phi.reshape(R, -1).T).T.reshape(R, t, -1)
         if self.q > 1:
-            a, b = np.tril_indices(self.q)
+            a, b = lower_triangle(self.q)
             sums = sums * np.where(a == b, 1.0, 0.5)[:, None]
         return sums
 
@@ -114,12 +121,12 @@ class FactoredMeetings:
             for rows in _row_blocks(J, s):
                 for r in range(len(Phi)):
                     through = [C[rows] @ Phi[r, k] for C in own]
-                    for t, (a, b) in enumerate(zip(*np.tril_indices(q), strict=True)):
+                    for t, (a, b) in enumerate(zip(*lower_triangle(q), strict=True)):
                         result[r, t, rows] += own[a][rows].multiply(through[b]).sum(axis=1)
         return result
 
     def _elements(self, own: Array) -> Iterator[tuple[int, int, Array]]:
-        for t, (a, b) in enumerate(zip(*np.tril_indices(len(self.C)), strict=True)):
+        for t, (a, b) in enumerate(zip(*lower_triangle(len(self.C)), strict=True)):
             yield int(a), int(b), own[t]
 
     def _sum(self, a: int, b: int, w: Array) -> Array:

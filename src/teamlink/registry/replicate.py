@@ -17,7 +17,7 @@ import pandas as pd
 
 from teamlink.data import datasets
 from teamlink.errors import OptionError, StudyError
-from teamlink.inference.refit import refit
+from teamlink.fitting.fit import solve
 from teamlink.mixed.linear import lmm
 from teamlink.mixed.result import MixedFit
 from teamlink.registry.analyses.lmm import MixedAnalysis, coefficient, read_off
@@ -211,8 +211,10 @@ class _FromFit:
         S, R = len(self.shifts), len(rngs)
         drawn = [model.simulate(self.fit.working_theta, 1, rng) for rng in rngs]
         Y = np.hstack([y + focal @ self.shifts.T for y in drawn])
-        table = refit(self.fit, Y)
-        each = [read_off(table, name, 1.0).reshape(R, S, len(FIELDS)) for name in names]
+        bound = model.with_responses(Y)
+        solution = solve(bound)
+        found = bound.estimates(solution.theta), solution.converged
+        each = [read_off(*found, name, 1.0).reshape(R, S, len(FIELDS)) for name in names]
         return list(np.stack(each, axis=2))
 
 

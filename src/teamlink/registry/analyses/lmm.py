@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from teamlink.errors import Fault, FitError, FormulaError, StudyError, nearest
-from teamlink.inference.refit import fit_responses
+from teamlink.fitting.estimates import Estimates
+from teamlink.fitting.fit import solve
 from teamlink.mixed.bind import bind
 from teamlink.mixed.design import design
 from teamlink.registry.analysis import FIELDS, numbers
@@ -23,7 +24,7 @@ from teamlink.registry.prepared import Layout, Prepared
 from teamlink.registry.study import Claim
 from teamlink.report.comparison import unordered
 from teamlink.syntax.formula import parse
-from teamlink.typing import Array
+from teamlink.typing import Array, Mask
 
 __all__ = ["ANALYSIS", "FORMULA_FUNCTIONS", "MixedAnalysis", "coefficient", "formula_faults"]
 
@@ -90,14 +91,16 @@ class MixedAnalysis:
             Y = np.column_stack([left[s][o][used] for o in outcomes for s in group])
             if not used.all():
                 data = data[used]
-            model = bind(design(first.formula, data, None, None, None), True, "satterthwaite")
-            table = fit_responses(model, Y, [*range(Y.shape[1])])
+            bound = bind(design(first.formula, data, None, None, None), True, "satterthwaite", Y)
+            solution = solve(bound)
+            estimates = bound.estimates(solution.theta)
             for k, ((_, claims), result) in enumerate(zip(asked, results, strict=True)):
-                rows = table[table["replicate"] // len(group) == k]
+                mine = slice(k * len(group), (k + 1) * len(group))
                 for c, claim in enumerate(claims):
                     parts = claim.term.split(":")
                     unit = math.prod(scenarios[group[0]].unit(part) for part in parts)
-                    result[group, c, :] = read_off(rows, claim.term, unit)
+                    found = read_off(estimates, solution.converged, claim.term, unit)
+                    result[group, c, :] = found[mine]
         return results
 
 
@@ -134,13 +137,13 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(np.all(np.asarray(one) == np.asarray(other)))
 
 
-def read_off(table: pd.DataFrame, term: str, unit: float) -> Array:
-    """Read one term off a table of refits.
+def read_off(estimates: Estimates, converged: Mask, term: str, unit: float) -> Array:
+    """Read one term off the estimates of R responses.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        From `teamlink.refit`, R responses.
+    estimates : Estimates
+    converged : (R,)
     term : str
         The coefficient; the parts of an interaction may come in either order.
     unit : float
@@ -151,11 +154,11 @@ def read_off(table: pd.DataFrame, term: str, unit: float) -> Array:
     Array
         (R, 7), the numbers named in `FIELDS`.
     """
-    rows = table[table["term"] == coefficient(term, table["term"].unique().tolist())]
-    if not rows["converged"].all():
-        raise FitError(f"the fit did not converge in {int((~rows['converged']).sum())} responses")
-    names = ("estimate", "std_error", "df", "p_value")
-    estimate, se, df, p = (rows[name].to_numpy(dtype=float) for name in names)
+    if not converged.all():
+        raise FitError(f"the fit did not converge in {int((~converged).sum())} responses")
+    at = estimates.names.index(coefficient(term, estimates.names))
+    every = (estimates.values, estimates.std_error, estimates.df, estimates.p_value)
+    estimate, se, df, p = (part[:, at] for part in every)
     return numbers(estimate, se, df, unit, p)
 
 
