@@ -280,7 +280,7 @@ class Study:
         known: tuple[str, ...] = ("schools", "teachers", "students")
         if not isinstance(self.design, RealData):
             known += tuple(n for n in self.design.sizes if n not in (*known, *NOT_UNITS))
-        said = {"units": f"{getattr(self.design, 'unit', 'unit')}s"}
+        said = {f"{n}s": f"{getattr(self.design, n, n)}s" for n in ("unit", "group")}
         found = [
             {"name": said.get(n, n).replace("_", " "), "n": int(values[n])}
             for n in known
@@ -291,7 +291,8 @@ class Study:
     @property
     def sizes(self) -> str:
         """How many schools, teachers, students and so on, in words."""
-        return ", ".join(f"{level['n']:,} {level['name']}" for level in self.levels)
+        named = ((level["n"], level["name"]) for level in self.levels)
+        return ", ".join(f"{n:,} {name.removesuffix('s') if n == 1 else name}" for n, name in named)
 
     @property
     def parameters(self) -> dict[str, float]:
