@@ -101,7 +101,12 @@ def long_page(data: dict[str, Any]) -> str:
         "claims": ["G07a"],
     }
     more["studies"] += other
-    more["tags"] = {"practices": ["collaboration", "lesson study"], "goals": [], "supports": []}
+    other[0] |= {"goals": ["climate"], "claim_goals": {"G07a": ["climate"], "G07b": ["learning"]}}
+    more["tags"] = {
+        "practices": ["collaboration", "lesson study"],
+        "goals": ["climate"],
+        "supports": [],
+    }
     more["works"] = [
         {
             "key": "lesson-study-japan",
@@ -146,6 +151,11 @@ def test_what_no_number_carries_is_said_plainly(long_page: str) -> None:
     row = next(r for r in rows if r.startswith("collaboration<"))
     assert "of 4 positive" in row
     assert "No study, no number" in long_page
+
+
+def test_only_claims_about_a_goal_are_counted_with_it(long_page: str) -> None:
+    rows = long_page.partition('class="groups"')[2].split("<div><b>")
+    assert "of 1 positive" in next(r for r in rows if r.startswith("climate<"))
 
 
 def test_a_work_with_a_claim_that_is_not_run_stands_apart(long_page: str) -> None:

@@ -128,6 +128,7 @@ class Claim:
         less its answer there without the effect), "estimate" (its answer in a large world), or the
         name of a population value or closed form of the world
     power : share of replicates in which the controls of a null claim must be detected
+    goals : those of the study's goals that this claim is about; all of them where none is named
     """
 
     id: str
@@ -146,6 +147,7 @@ class Claim:
     controls: tuple[Mapping[str, float], ...] = ()
     truth: str = "difference"
     power: float = 0.8
+    goals: tuple[str, ...] = ()
 
     @property
     def answered_by(self) -> str:

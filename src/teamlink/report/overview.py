@@ -141,7 +141,7 @@ def _group(data: Data, kind: str, word: str) -> str:
     works = [w for w in data.get("works", []) if word in w[kind] and not w.get("quantitative")]
     if not studies and not works:
         return ""
-    claims = [c for s in studies for c in s["claims"]]
+    claims = [c for s in studies for c in s["claims"] if _about(s, c, kind, word)]
     links = ", ".join(f'<a href="#{safe(s["study"])}">{safe(s["short"])}</a>' for s in studies)
     named = ", ".join(safe(w["short"]) for w in works)
     said = "<strong>no quantitative claim carries it</strong>"
@@ -155,6 +155,11 @@ def _group(data: Data, kind: str, word: str) -> str:
         said = f"{', '.join(counts)} come back: {links}"
     also = named and f'<p class="small">Cited without a number: {named}</p>'
     return f"<div><b>{safe(word)}</b><div><p>{said}</p>{also}</div></div>"
+
+
+def _about(study: Data, claim: Data, kind: str, word: str) -> bool:
+    """Whether a claim of a study so tagged is about `word`: claims name goals of their own."""
+    return kind != "goals" or word in study.get("claim_goals", {}).get(claim["claim"], [word])
 
 
 def contradictions(studies: Sequence[Data]) -> str:
