@@ -68,12 +68,17 @@ def index_page(studies: Sequence[Study]) -> str:
             "",
             "Nothing is run for these works; each has its reason.",
             "",
-            *table(
-                ("work", "why nothing is run", "cited in"),
-                [(linked(w.citation), w.reason, ", ".join(w.cited_in)) for w in works()],
-            ),
+            *not_run(False),
             "",
             *(f"{name}\n: {what}\n" for name, what in DOCUMENTS.items()),
+            "## With a quantitative claim, and not run",
+            "",
+            "Two are cited, but for something else than their own findings; the others are cited by"
+            " none of the documents and were met when sources were looked up. They are listed since"
+            " some of them find nothing, or only part of what was looked for.",
+            "",
+            *not_run(True),
+            "",
             "",
             "```{toctree}",
             ":hidden:",
@@ -85,13 +90,21 @@ def index_page(studies: Sequence[Study]) -> str:
     )
 
 
+def not_run(quantitative: bool) -> list[str]:
+    """Table of works that are not run, with the reason."""
+    found = [w for w in works() if w.quantitative == quantitative]
+    rows = [(linked(w.citation), w.reason, ", ".join(w.cited_in)) for w in found]
+    return table(("work", "why nothing is run", "cited in"), rows)
+
+
 def practices(studies: Sequence[Study]) -> list[str]:
     """Table of what the documents recommend and what carries it."""
     rows = []
     for word in PRACTICES:
         found = [study for study in studies if word in study.practices]
         links = ", ".join(f"[{study.citation.short}]({study.key}.md)" for study in found)
-        others = ", ".join(work.short for work in works() if word in work.practices)
+        plain = [work for work in works() if not work.quantitative]
+        others = ", ".join(work.short for work in plain if word in work.practices)
         rows.append((word, links or "**no quantitative claim carries it**", others))
     return table(("practice", "studies with a claim", "cited without a number"), rows)
 
@@ -137,13 +150,7 @@ def study_page(study: Study) -> str:
         "```",
         "",
     ]
-    if study.reconciliation is not None:
-        other = study.reconciliation.other
-        lines += [
-            f"**Beside [{find(other).citation.short}]({other}.md).** Both are drawn from one"
-            f" population. {study.reconciliation.text}",
-            "",
-        ]
+    lines += beside(study)
     if study.estimand:
         lines += ["**What an estimate is held against.** " + study.estimand, ""]
     if study.population:
@@ -153,6 +160,21 @@ def study_page(study: Study) -> str:
     lines += ["## Sources", ""]
     lines += [f"{name}\n: {linked(what)}\n" for name, what in study.sources.items()]
     return "\n".join(lines)
+
+
+def beside(study: Study) -> list[str]:
+    """How a study agrees with those that it contradicts, on the page of each of them."""
+    pairs = [(s, s.reconciliation) for s in map(find, keys()) if s.reconciliation is not None]
+    found = [(s.key, r) for s, r in pairs if r.other == study.key]
+    found += [(r.other, r) for s, r in pairs if s.key == study.key]
+    lines = []
+    for other, pair in found:
+        lines += [
+            f"**Beside [{find(other).citation.short}]({other}.md).** Both are drawn from one"
+            f" population. {pair.text}",
+            "",
+        ]
+    return lines
 
 
 def steps(study: Study) -> list[str]:

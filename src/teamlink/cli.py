@@ -9,6 +9,7 @@ import json
 import platform
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
@@ -142,7 +143,7 @@ def studies(
             print_line(f"{row['key']}  ({row['status']})", style="bold")
             print_line(f"  {row['citation']}")
             print_line(f"  {row['design']}")
-            if row["status"] != "not quantitative":
+            if row["model"]:
                 study = find(row["key"])
                 for model in study.pipeline.models:
                     for line in model.text.splitlines():
@@ -150,8 +151,12 @@ def studies(
                 for claim in study.claims:
                     print_line(f"  {claim.id}  {claim.direction}: {claim.text}")
             print_line("")
-        ran = sum(row["status"] != "not quantitative" for row in rows)
-        print_line(f"{ran} studies, {len(rows) - ran} works without a quantitative claim")
+        counts = Counter(row["status"] for row in rows)
+        without, left = counts.pop("not quantitative", 0), counts.pop("not run", 0)
+        print_line(
+            f"{counts.total()} studies, {without} works without a quantitative claim, "
+            f"{left} with one that are not run"
+        )
 
 
 def template_text() -> str:

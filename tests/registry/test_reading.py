@@ -102,6 +102,16 @@ def test_allowed_functions_are_read(goddard: str) -> None:
     assert "within(prior, school)" in parse_study(text).pipeline.models[0].text
 
 
+def test_a_claim_is_about_goals_of_its_study(goddard: str) -> None:
+    line = 'effect = "math.collaboration"'
+    assert goddard.count(line) == 1
+    study = parse_study(goddard.replace(line, f'{line}\ngoals = ["learning"]'))
+    assert [claim.goals for claim in study.claims] == [("learning",), ()]
+    message = faults_of(goddard.replace(line, f'{line}\ngoals = ["lerning"]'))
+    assert "claim G07a: 'lerning' is not among the study's goals" in message
+    assert "did you mean 'learning'?" in message
+
+
 def test_all_faults_come_at_once(goddard: str) -> None:
     text = goddard.replace('source = "essay"', 'source = "esay"')
     text = text.replace('term = "collaboration"', 'term = "colaboration"')

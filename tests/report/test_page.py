@@ -101,7 +101,12 @@ def long_page(data: dict[str, Any]) -> str:
         "claims": ["G07a"],
     }
     more["studies"] += other
-    more["tags"] = {"practices": ["collaboration", "lesson study"], "goals": [], "supports": []}
+    other[0] |= {"goals": ["climate"], "claim_goals": {"G07a": ["climate"], "G07b": ["learning"]}}
+    more["tags"] = {
+        "practices": ["collaboration", "lesson study"],
+        "goals": ["climate"],
+        "supports": [],
+    }
     more["works"] = [
         {
             "key": "lesson-study-japan",
@@ -112,7 +117,18 @@ def long_page(data: dict[str, Any]) -> str:
             "practices": ["lesson study"],
             "goals": [],
             "supports": [],
-        }
+        },
+        {
+            "key": "reeves-2017",
+            "citation": "Reeves et al. (2017)",
+            "short": "Reeves et al. (2017)",
+            "reason": "No document cites it",
+            "cited_in": [],
+            "quantitative": True,
+            "practices": ["lesson study"],
+            "goals": [],
+            "supports": [],
+        },
     ]
     return report_page(more, VERSIONS)
 
@@ -135,6 +151,19 @@ def test_what_no_number_carries_is_said_plainly(long_page: str) -> None:
     row = next(r for r in rows if r.startswith("collaboration<"))
     assert "of 4 positive" in row
     assert "No study, no number" in long_page
+
+
+def test_only_claims_about_a_goal_are_counted_with_it(long_page: str) -> None:
+    rows = long_page.partition('class="groups"')[2].split("<div><b>")
+    assert "of 1 positive" in next(r for r in rows if r.startswith("climate<"))
+
+
+def test_a_work_with_a_claim_that_is_not_run_stands_apart(long_page: str) -> None:
+    rows = long_page.partition('class="groups"')[2].partition("<details")[0].split("<div><b>")
+    assert "Reeves" not in next(r for r in rows if r.startswith("lesson study<"))
+    assert "Cited without a quantitative claim, and why nothing is run (1)" in long_page
+    part = long_page.partition("With a quantitative claim, and why nothing is run (1)")[2]
+    assert "No document cites it" in part
 
 
 def test_contradictions_are_shown_side_by_side(long_page: str) -> None:

@@ -75,14 +75,15 @@ def find(key: str | Study) -> Study:
         return read_study(Path(key))
     for work in works():
         if work.key == key:
-            raise StudyError(f"{key} makes no quantitative claim: {work.reason}")
+            what = "is not run" if work.quantitative else "makes no quantitative claim"
+            raise StudyError(f"{key} {what}: {work.reason}")
     raise StudyError(f"there is no study {key!r}; {nearest(key, keys())}")
 
 
 def studies(
     practice: str | None = None, goal: str | None = None, support: str | None = None
 ) -> pd.DataFrame:
-    """List the studies of the registry, and the cited works that make no quantitative claim.
+    """List the studies of the registry, and the works that are not run.
 
     Parameters
     ----------
@@ -97,9 +98,9 @@ def studies(
     Returns
     -------
     pandas.DataFrame
-        One row a study: key, citation, design, model, claims, status. Works without a quantitative
-        claim come last, with the status "not quantitative" and the reason in the place of the
-        design.
+        One row a study: key, citation, design, model, claims, status. Works that are not run come
+        last, with the reason in the place of the design and the status "not quantitative"; or "not
+        run", for the few that make a quantitative claim.
 
     Raises
     ------
@@ -138,7 +139,7 @@ def studies(
             "design": work.reason,
             "model": "",
             "claims": "",
-            "status": "not quantitative",
+            "status": work.status,
         }
         for work in works()
         if _tagged(work, asked)

@@ -94,6 +94,7 @@ CLAIM = {
     "controls": Key(list, required=False),
     "truth": _OPTIONAL,
     "power": Key(_NUMBER, required=False),
+    "goals": Key(list, required=False),
 }
 REFERENCE = {
     "program": Key(),

@@ -32,7 +32,8 @@ A study file is TOML and holds facts only. Its tables:
     plant, or `controls`; `power` is the share of replicates that must find it. `controls` lists
     two tables of population values, for controls that change more than `effect`. `scale = "ratio"`
     for an answer that is a logarithm of a ratio. `magnitude` is a size seen in a source. `truth`
-    says where the true value comes from. `unit` says what the coefficient is per.
+    says where the true value comes from. `unit` says what the coefficient is per. `goals` names
+    those of the study's goals that the claim is about, where not all.
 `[reconciliation]`
     For a study that contradicts another: `with`, the other study; `text`, how one population gives
     both; `claims`, those of both studies that contradict. The design and the population values are
@@ -182,7 +183,7 @@ def _study(top: dict[str, Any], faults: Faults) -> Study | None:
         PopulationValue(**row)
         for row in rows(top["population"], "population", layout.VALUE, faults)
     ]
-    claims = _claims(top["claims"], faults)
+    claims = _claims(top["claims"], words(top, "goals", "", Faults()), faults)
     references = rows(top.get("references", []), "reference", layout.REFERENCE, faults)
     check_provenance(values, claims, sources, faults)
     if top.get("truth_times", 1) < 1:
@@ -240,7 +241,7 @@ def _tags(top: dict[str, Any], name: str, faults: Faults) -> tuple[str, ...]:
     return found
 
 
-def _claims(found: Sequence[Any], faults: Faults) -> list[Claim]:
+def _claims(found: Sequence[Any], goals: Sequence[str], faults: Faults) -> list[Claim]:
     claims = []
     for row in rows(found, "claim", layout.CLAIM, faults):
         where = f"claim {row['id']}"
@@ -254,7 +255,11 @@ def _claims(found: Sequence[Any], faults: Faults) -> list[Claim]:
         if controls and (len(controls) != 2 or not good):
             faults.add("'controls' must list two tables of population values", where)
             controls = []
-        claims.append(Claim(**row, controls=tuple(controls)))
+        about = words(row, "goals", where, faults)
+        for word in about:
+            if word not in goals:
+                faults.add(f"{word!r} is not among the study's goals", where, nearest(word, goals))
+        claims.append(Claim(**{**row, "goals": about}, controls=tuple(controls)))
     return claims
 
 

@@ -252,6 +252,7 @@ class Replication:
             "practices": list(study.practices),
             "goals": list(study.goals),
             "supports": list(study.supports),
+            "claim_goals": {c.id: list(c.goals or study.goals) for c in study.claims},
             "reconciliation": _plain_reconciliation(study),
             "estimand": study.estimand,
             "rule": RULE,

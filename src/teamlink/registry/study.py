@@ -128,6 +128,7 @@ class Claim:
         less its answer there without the effect), "estimate" (its answer in a large world), or the
         name of a population value or closed form of the world
     power : share of replicates in which the controls of a null claim must be detected
+    goals : those of the study's goals that this claim is about; all of them where none is named
     """
 
     id: str
@@ -146,6 +147,7 @@ class Claim:
     controls: tuple[Mapping[str, float], ...] = ()
     truth: str = "difference"
     power: float = 0.8
+    goals: tuple[str, ...] = ()
 
     @property
     def answered_by(self) -> str:
@@ -280,7 +282,7 @@ class Study:
         known: tuple[str, ...] = ("schools", "teachers", "students")
         if not isinstance(self.design, RealData):
             known += tuple(n for n in self.design.sizes if n not in (*known, *NOT_UNITS))
-        said = {"units": f"{getattr(self.design, 'unit', 'unit')}s"}
+        said = {f"{n}s": f"{getattr(self.design, n, n)}s" for n in ("unit", "group")}
         found = [
             {"name": said.get(n, n).replace("_", " "), "n": int(values[n])}
             for n in known
@@ -291,7 +293,8 @@ class Study:
     @property
     def sizes(self) -> str:
         """How many schools, teachers, students and so on, in words."""
-        return ", ".join(f"{level['n']:,} {level['name']}" for level in self.levels)
+        named = ((level["n"], level["name"]) for level in self.levels)
+        return ", ".join(f"{n:,} {name.removesuffix('s') if n == 1 else name}" for n, name in named)
 
     @property
     def parameters(self) -> dict[str, float]:

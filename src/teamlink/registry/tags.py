@@ -6,12 +6,14 @@ __all__ = ["GOALS", "PRACTICES", "SUPPORTS", "TAGS"]
 
 PRACTICES = (
     "collaboration",
+    "data use",
     "instruction",
     "labor-management partnership",
     "lesson study",
     "mentoring",
     "networks",
     "peer observation",
+    "planning time",
     "professional community",
     "shared leadership",
     "standards",

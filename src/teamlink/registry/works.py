@@ -1,4 +1,4 @@
-"""Works that the documents cite and that make no quantitative claim: each with the reason."""
+"""Works that are not run: those without a quantitative claim, and a few with one; with reasons."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ __all__ = ["DOCUMENTS", "Work", "works"]
 DOCUMENTS = {
     "memo": "REL West, Ask a REL: teacher collaboration and student outcomes (November 2016)",
     "post": "A. Busch, blog post on collaborative leadership",
-    "page": "Public Agenda, Teacher Collaboration in Perspective, page on practices",
+    "page": "Public Agenda and the Spencer Foundation, Teacher Collaboration in Perspective, page "
+    "on practices (without its endnotes in the copy seen)",
     "guide": "Public Agenda and the Spencer Foundation, Teacher Collaboration in Perspective: A "
-    "discussion guide for teachers and principals",
-    "article": "G. Anrig, Cultivating collaboration, American Educator, winter 2013-14",
+    "discussion guide for teachers and principals (of its endnotes, 8 to 14 in the copy seen)",
+    "article": "G. Anrig, Cultivating collaboration, American Educator, winter 2013-14 (without "
+    "its endnotes in the copy seen)",
 }
 """The documents whose citations the registry covers."""
 
@@ -29,13 +31,14 @@ _ROW = {
     "citation": Key(),
     "reason": Key(),
     "cited_in": Key(list),
+    "quantitative": Key(bool, required=False),
     **{name: Key(list) for name in TAGS},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A cited work without a quantitative claim.
+    """A work that is not run.
 
     Attributes
     ----------
@@ -43,7 +46,8 @@ class Work:
     short : the form used in tables
     citation : where it stands in print
     reason : why nothing is run again
-    cited_in : which documents cite it, see `DOCUMENTS`
+    cited_in : which documents cite it, see `DOCUMENTS`; none for a work met beside them
+    quantitative : whether it makes a quantitative claim and is not run all the same
     practices, goals, supports : see `teamlink.registry.tags`
     """
 
@@ -55,11 +59,17 @@ class Work:
     practices: tuple[str, ...]
     goals: tuple[str, ...]
     supports: tuple[str, ...]
+    quantitative: bool = False
+
+    @property
+    def status(self) -> str:
+        """What the list of studies says of it: "not quantitative" or "not run"."""
+        return "not run" if self.quantitative else "not quantitative"
 
 
 @cache
 def works() -> tuple[Work, ...]:
-    """Give the cited works without a quantitative claim, by key.
+    """Give the works that are not run, by key.
 
     Examples
     --------
@@ -87,6 +97,7 @@ def works() -> tuple[Work, ...]:
             practices=tuple(row["practices"]),
             goals=tuple(row["goals"]),
             supports=tuple(row["supports"]),
+            quantitative=row.get("quantitative", False),
         )
         for row in found
     ]

@@ -138,10 +138,10 @@ def grouped(data: Data) -> str:
 
 def _group(data: Data, kind: str, word: str) -> str:
     studies = [s for s in data["studies"] if word in s.get(kind, [])]
-    works = [w for w in data.get("works", []) if word in w[kind]]
+    works = [w for w in data.get("works", []) if word in w[kind] and not w.get("quantitative")]
     if not studies and not works:
         return ""
-    claims = [c for s in studies for c in s["claims"]]
+    claims = [c for s in studies for c in s["claims"] if _about(s, c, kind, word)]
     links = ", ".join(f'<a href="#{safe(s["study"])}">{safe(s["short"])}</a>' for s in studies)
     named = ", ".join(safe(w["short"]) for w in works)
     said = "<strong>no quantitative claim carries it</strong>"
@@ -155,6 +155,11 @@ def _group(data: Data, kind: str, word: str) -> str:
         said = f"{', '.join(counts)} come back: {links}"
     also = named and f'<p class="small">Cited without a number: {named}</p>'
     return f"<div><b>{safe(word)}</b><div><p>{said}</p>{also}</div></div>"
+
+
+def _about(study: Data, claim: Data, kind: str, word: str) -> bool:
+    """Whether a claim of a study so tagged is about `word`: claims name goals of their own."""
+    return kind != "goals" or word in study.get("claim_goals", {}).get(claim["claim"], [word])
 
 
 def contradictions(studies: Sequence[Data]) -> str:
@@ -193,7 +198,15 @@ def _side(study: Data, claim: Data) -> str:
 
 
 def unquantified(works: Sequence[Data]) -> str:
-    """Cited works without a quantitative claim, each with the reason."""
+    """Works that are not run, each with the reason."""
+    plain = [w for w in works if not w.get("quantitative")]
+    others = [w for w in works if w.get("quantitative")]
+    return _not_run(plain, "Cited without a quantitative claim, and why nothing is run") + _not_run(
+        others, "With a quantitative claim, and why nothing is run"
+    )
+
+
+def _not_run(works: Sequence[Data], title: str) -> str:
     if not works:
         return ""
     rows = "".join(
@@ -202,7 +215,7 @@ def unquantified(works: Sequence[Data]) -> str:
         for w in works
     )
     return (
-        f"<details><summary>{len(works)} cited works without a quantitative claim, and why"
+        f"<details><summary>{title} ({len(works)})"
         '</summary><div class="wide"><table><thead><tr><th scope="col">work</th>'
         '<th scope="col">why nothing is run</th><th scope="col">cited in</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></details>"

@@ -43,7 +43,10 @@ class ScalesStep:
         """The step in words."""
         names = ", ".join(f"`{name}`" for name in self.scales)
         end = f", divided by their standard deviations over {self.into}" if self.standardize else ""
-        return f"{names}: mean of its items over the {self.table} of a {self.by}{end}"
+        items = "its items" if len(self.scales) == 1 else "each one's items"
+        over = "" if self.table == self.into else f" over the {self.table} of a {self.by}"
+        own = ", ".join(f"`{item}`" for found in self.scales.values() for item in found)
+        return f"{names}: mean of {own if self.table == self.into else items}{over}{end}"
 
     @property
     def touches(self) -> tuple[str, ...]:
