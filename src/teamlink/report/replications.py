@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from teamlink.report.comparison import answers
-from teamlink.report.numbers import decimals, interval, percent, sign
+from teamlink.report.numbers import decimals, digits_for, interval, percent, sign
 from teamlink.report.tables import text_table
 
 __all__ = ["check_lines", "replication_text"]
@@ -52,7 +52,7 @@ def _claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[str]:
             c["claim"],
             f"{sign(c['published'])} {c['source']}",
             sign(c["recovered"]),
-            f"{decimals(c['estimate'])} {interval(c['conf_low'], c['conf_high'])}",
+            _estimate(c),
             percent(c["share_recovered"]),
             c["verdict"],
         ]
@@ -62,6 +62,12 @@ def _claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     table = text_table(head, rows, numeric).split("\n")
     texts = [line for c in claims for line in _folded(f"{c['claim']}: ", _with_unit(c))]
     return [*table, "", *texts]
+
+
+def _estimate(claim: Mapping[str, Any]) -> str:
+    digits = digits_for(claim["conf_low"], claim["conf_high"])
+    ends = interval(claim["conf_low"], claim["conf_high"], digits)
+    return f"{decimals(claim['estimate'], digits)} {ends}"
 
 
 def _with_unit(claim: Mapping[str, Any]) -> str:
@@ -83,10 +89,10 @@ def check_lines(data: Mapping[str, Any]) -> list[str]:
     lines = []
     for claim in data["claims"]:
         covered = percent(claim["coverage"])
-        truth = f"the fitted value {decimals(claim['true_value'])}"
+        value = decimals(claim["true_value"], digits_for(claim["conf_low"], claim["conf_high"]))
+        truth = f"the fitted value {value}"
         if not data["fit"]:
-            latent = f"latent {decimals(claim['effect'])}"
-            truth = f"the true value {decimals(claim['true_value'])} ({latent})"
+            truth = f"the true value {value} (latent {decimals(claim['effect'])})"
         text = f"95 % intervals hold {truth} in {covered}"
         good = claim["verdict"] != "miscalibrated"
         lines.append(_check(claim["claim"], text, good))
@@ -114,7 +120,10 @@ def _control_text(control: Mapping[str, Any]) -> str:
     found = f"significant in {control['significant']} of {control['replicates']}"
     if control["expected"] == "not detected":
         found += f" ({control['least']}-{control['most']} allowed)"
-    return f"{control['control']}: {found}, {control['verdict']}"
+    planted = control["control"] == "effect planted"
+    # either sign is planted: only the value tells the two controls apart
+    name = f"effect {decimals(control['true_value'])} planted" if planted else control["control"]
+    return f"{name}: {found}, {control['verdict']}"
 
 
 def _check(head: str, text: str, good: bool) -> str:
