@@ -152,7 +152,8 @@ def studies(
                     print_folded(f"{claim.id}  {claim.direction}: {claim.text}")
             print_line("")
         ran = sum(row["status"] != "not quantitative" for row in rows)
-        print_line(f"{ran} studies, {len(rows) - ran} works without a quantitative claim")
+        works = "1 work" if len(rows) - ran == 1 else f"{len(rows) - ran} works"
+        print_line(f"{ran} studies, {works} without a quantitative claim")
 
 
 def template_text() -> str:
