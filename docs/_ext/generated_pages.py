@@ -54,7 +54,7 @@ def index_page(studies: Sequence[Study]) -> str:
             " with two controls that go through the same pipeline; [limitations](../understand/"
             "limitations.md) says what that shows and what it does not.",
             "",
-            *table(("study", "design", "data", "claims and published direction"), rows),
+            *table(("study", "design", "data", "claims and published direction"), rows, "list"),
             "",
             "## How a claim is judged",
             "",
@@ -71,6 +71,7 @@ def index_page(studies: Sequence[Study]) -> str:
             *table(
                 ("work", "why nothing is run", "cited in"),
                 [(linked(w.citation), w.reason, ", ".join(w.cited_in)) for w in works()],
+                "list works",
             ),
             "",
             *(f"{name}\n: {what}\n" for name, what in DOCUMENTS.items()),
@@ -93,7 +94,8 @@ def practices(studies: Sequence[Study]) -> list[str]:
         links = ", ".join(f"[{study.citation.short}]({study.key}.md)" for study in found)
         others = ", ".join(work.short for work in works() if word in work.practices)
         rows.append((word, links or "**no quantitative claim carries it**", others))
-    return table(("practice", "studies with a claim", "cited without a number"), rows)
+    head = ("practice", "studies with a claim", "cited without a number")
+    return table(head, rows, "list practices")
 
 
 def study_page(study: Study) -> str:
@@ -126,6 +128,7 @@ def study_page(study: Study) -> str:
                 (c.id, c.text, f"`{c.term}` on `{c.outcome}`", c.direction, c.source)
                 for c in study.claims
             ],
+            "list claims",
         ),
         "",
         "## Analysis",
@@ -167,7 +170,7 @@ def population(study: Study) -> list[str]:
         (f"`{v.name}`", f"{v.value:g}", f"**{v.status}**, {v.source}", v.reason)
         for v in study.population
     ]
-    return table(("value", "", "status and source", "reason"), rows)
+    return table(("name", "value", "status and source", "reason"), rows, "list values")
 
 
 def references(study: Study) -> list[str]:
@@ -179,13 +182,14 @@ def references(study: Study) -> list[str]:
     return table(("program", "quantity", "coefficient", "value"), rows)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> list[str]:
+    """Lines of a Markdown table; its kind tells the style sheet how it fits a narrow screen."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
+    lines = [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
+    return ["```{table}", f":class: {kind}", "", *lines, "```"] if kind else lines
 
 
 def linked(text: str) -> str:
