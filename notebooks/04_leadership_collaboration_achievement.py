@@ -319,8 +319,11 @@ table[["rho", "indirect", "conf_low", "conf_high"]].round(2)
 #
 # - Goddard, Goddard, Kim, Miller (2015). A theoretical and empirical analysis of the roles of
 #   instructional leadership, teacher collaboration, and collective efficacy beliefs in support of
-#   student learning. *American Journal of Education* 121(4). doi:10.1086/681925
+#   student learning. *American Journal of Education* 121(4).
+#   [doi:10.1086/681925](https://doi.org/10.1086/681925)
 # - Lüdtke, Marsh, Robitzsch, Trautwein (2011). A 2 x 2 taxonomy of multilevel latent contextual
-#   models. *Psychological Methods* 16(4). doi:10.1037/a0024376
+#   models. *Psychological Methods* 16(4).
+#   [doi:10.1037/a0024376](https://doi.org/10.1037/a0024376)
 # - Preacher, Zyphur, Zhang (2010). A general multilevel SEM framework for assessing multilevel
-#   mediation. *Psychological Methods* 15(3). doi:10.1037/a0020141
+#   mediation. *Psychological Methods* 15(3).
+#   [doi:10.1037/a0020141](https://doi.org/10.1037/a0020141)

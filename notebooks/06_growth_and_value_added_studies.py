@@ -61,7 +61,7 @@ files.scores.head(6)
 
 # %%
 items = [f"collaboration{i}" for i in range(1, 5)]
-tl.survey_scale(files.teachers, by="school", items=items, min_items=1).summary()
+print(tl.survey_scale(files.teachers, by="school", items=items, min_items=1).summary())
 
 # %%
 data = files.scores.merge(files.students, on="student")

@@ -164,9 +164,8 @@ pd.DataFrame(found)[["outcome", "estimate", "std_error", "p_value", "conf_low", 
 study = tl.event_study(
     scored, "math", "school", "year", first_treated="first_year", weights="n_students"
 )
-study.plot()
-plt.show()
 print(study.pretrend.round(2).to_dict())
+study.plot()
 
 # %% [markdown]
 # In this world the programme does nothing to tests; schools that choose it are better by half an SD

@@ -286,12 +286,13 @@ again.set_index("study")[shown].round(2)
 # ## References
 #
 # - Bryk, Camburn, Louis (1999). Professional community in Chicago elementary schools. *Educational
-#   Administration Quarterly* 35(5). doi:10.1177/0013161X99355004
+#   Administration Quarterly* 35(5).
+#   [doi:10.1177/0013161X99355004](https://doi.org/10.1177/0013161X99355004)
 # - Bryk, Sebring, Allensworth, Luppescu, Easton (2010). *Organizing schools for improvement:
 #   Lessons from Chicago*. University of Chicago Press.
 # - Gruenert (2005). Correlations of collaborative school cultures with student achievement. *NASSP
 #   Bulletin* 89(645).
 # - Lomos, Hofman, Bosker (2011). Professional communities and student achievement: a
 #   meta-analysis. *School Effectiveness and School Improvement* 22(2).
-#   doi:10.1080/09243453.2010.550467
+#   [doi:10.1080/09243453.2010.550467](https://doi.org/10.1080/09243453.2010.550467)
 # - MetLife (2010). *The MetLife survey of the American teacher: Collaborating for student success*.

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_studies_lists_every_claim() -> None:
     for key in keys():
         assert key in result.output
         assert all(f"{c.id}  {c.direction}" in result.output for c in find(key).claims)
+
+
+def test_a_terminal_folds_the_list_and_a_pipe_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a link is never cut, however narrow the terminal
+    address = "https://"
+    plain = RUNNER.invoke(app, ["studies", "--practice", "networks"]).output
+    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    folded = re.sub(
+        r"\x1b\[[\d;]*m", "", RUNNER.invoke(app, ["studies", "--practice", "networks"]).output
+    )
+    assert max(map(len, plain.splitlines())) > 100
+    assert all(len(line) <= 72 or address in line for line in folded.splitlines())
+    assert folded.split() == plain.split()
 
 
 def test_version() -> None:

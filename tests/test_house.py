@@ -211,6 +211,24 @@ class TestPages:
             assert f"({key}.md)" in pages["index"]
             assert f"teamlink replicate {key}\n" in pages[key]
 
+    def test_tables_of_the_studies_fold_on_a_narrow_screen(self) -> None:
+        css = (DOCS / "_static" / "teamlink.css").read_text(encoding="utf-8")
+        narrow = css.partition("@media (max-width: 40rem)")[2]
+        assert re.search(r"table\.list td \{\s*display: block", narrow)
+        for page in generated_pages().study_pages().values():
+            long = re.findall(r"```\{table\}\n:class: list[ a-z]*\n\n\|", page)
+            # only numbers of other programs, which are short, stay as they are
+            assert len(long) == page.count("|\n|---|") - ("| program |" in page)
+            assert long
+
+    def test_what_a_notebook_draws_last_is_shown(self) -> None:
+        # a figure of teamlink appears as the value of its cell; pyplot does not know it
+        for script in sorted((HOUSE / "notebooks").glob("*.py")):
+            for cell in script.read_text(encoding="utf-8").split("# %%"):
+                lines = [line for line in cell.splitlines()[1:] if line and line[0] not in "# "]
+                drawn = [line for line in lines if re.fullmatch(r"\w+\.plot\(\)", line)]
+                assert not drawn or lines[-1] == drawn[-1], (script.name, cell)
+
     @pytest.mark.parametrize(
         "page", [HOUSE / "README.md", *sorted(DOCS.rglob("[!_]*.md"))], ids=short
     )

@@ -54,7 +54,7 @@ def index_page(studies: Sequence[Study]) -> str:
             " with two controls that go through the same pipeline; [limitations](../understand/"
             "limitations.md) says what that shows and what it does not.",
             "",
-            *table(("study", "design", "data", "claims and published direction"), rows),
+            *table(("study", "design", "data", "claims and published direction"), rows, "list"),
             "",
             "## How a claim is judged",
             "",
@@ -94,7 +94,7 @@ def not_run(quantitative: bool) -> list[str]:
     """Table of works that are not run, with the reason."""
     found = [w for w in works() if w.quantitative == quantitative]
     rows = [(linked(w.citation), w.reason, ", ".join(w.cited_in)) for w in found]
-    return table(("work", "why nothing is run", "cited in"), rows)
+    return table(("work", "why nothing is run", "cited in"), rows, "list works")
 
 
 def practices(studies: Sequence[Study]) -> list[str]:
@@ -106,7 +106,8 @@ def practices(studies: Sequence[Study]) -> list[str]:
         plain = [work for work in works() if not work.quantitative]
         others = ", ".join(work.short for work in plain if word in work.practices)
         rows.append((word, links or "**no quantitative claim carries it**", others))
-    return table(("practice", "studies with a claim", "cited without a number"), rows)
+    head = ("practice", "studies with a claim", "cited without a number")
+    return table(head, rows, "list practices")
 
 
 def study_page(study: Study) -> str:
@@ -139,6 +140,7 @@ def study_page(study: Study) -> str:
                 (c.id, c.text, f"`{c.term}` on `{c.outcome}`", c.direction, c.source)
                 for c in study.claims
             ],
+            "list claims",
         ),
         "",
         "## Analysis",
@@ -189,7 +191,7 @@ def population(study: Study) -> list[str]:
         (f"`{v.name}`", f"{v.value:g}", f"**{v.status}**, {v.source}", v.reason)
         for v in study.population
     ]
-    return table(("value", "", "status and source", "reason"), rows)
+    return table(("name", "value", "status and source", "reason"), rows, "list values")
 
 
 def references(study: Study) -> list[str]:
@@ -201,13 +203,14 @@ def references(study: Study) -> list[str]:
     return table(("program", "quantity", "coefficient", "value"), rows)
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> list[str]:
+    """Lines of a Markdown table; its kind tells the style sheet how it fits a narrow screen."""
 
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    return [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
+    lines = [line(head), "|" + "---|" * len(head), *(line(row) for row in rows)]
+    return ["```{table}", f":class: {kind}", "", *lines, "```"] if kind else lines
 
 
 def linked(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import textwrap
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -141,21 +142,22 @@ def studies(
         rows = list_studies(practice, goal, support).to_dict("records")
         for row in rows:
             print_line(f"{row['key']}  ({row['status']})", style="bold")
-            print_line(f"  {row['citation']}")
-            print_line(f"  {row['design']}")
+            print_folded(row["citation"])
+            print_folded(row["design"])
             if row["model"]:
                 study = find(row["key"])
                 for model in study.pipeline.models:
                     for line in model.text.splitlines():
-                        print_line(f"  {line.strip()}")
+                        print_folded(line.strip())
                 for claim in study.claims:
-                    print_line(f"  {claim.id}  {claim.direction}: {claim.text}")
+                    print_folded(f"{claim.id}  {claim.direction}: {claim.text}")
             print_line("")
         counts = Counter(row["status"] for row in rows)
         without, left = counts.pop("not quantitative", 0), counts.pop("not run", 0)
+        works = "1 work" if without == 1 else f"{without} works"
         print_line(
-            f"{counts.total()} studies, {without} works without a quantitative claim, "
-            f"{left} with one that are not run"
+            f"{counts.total()} studies, {works} without a quantitative claim, "
+            f"{left} with one that {'is' if left == 1 else 'are'} not run"
         )
 
 
@@ -307,6 +309,26 @@ def _console(stderr: bool = False) -> Any:
 
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, highlight=False, markup=False, emoji=False)
+
+
+def print_folded(text: str) -> None:
+    """Print indented text: folded at the width of a terminal, a line each where a file is written.
+
+    What is written to a file or another program stays a line each, so that it can be searched.
+    """
+    console = _console()
+    lines = [f"  {text}"]
+    if console.is_terminal:
+        lines = textwrap.wrap(
+            text,
+            max(console.width, 40),
+            initial_indent="  ",
+            subsequent_indent="      ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    for line in lines:
+        print_line(line)
 
 
 def print_line(text: str, style: str = "", stderr: bool = False) -> None:

@@ -1,7 +1,10 @@
 import copy
+import itertools
 import json
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -21,11 +24,17 @@ class Checker(HTMLParser):
         self.open: list[str] = []
         self.loaded: list[str] = []
         self.text: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.headings: list[int] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
             self.open.append(tag)
         given = dict(attrs)
+        self.ids += [str(given["id"])] if "id" in given else []
+        self.links += [str(given["href"])] if tag == "a" else []
+        self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         self.loaded += [str(given[k]) for k in ("src", "data") if k in given]
         if tag in ("link", "iframe", "img"):
             self.loaded.append(tag)
@@ -173,8 +182,87 @@ def test_contradictions_are_shown_side_by_side(long_page: str) -> None:
     assert "G07b" not in part
 
 
+def checked(text: str) -> Checker:
+    checker = Checker()
+    checker.feed(text)
+    return checker
+
+
+@pytest.mark.parametrize("which", ["page", "long_page"])
+def test_ids_are_unique_and_links_within_the_page_lead_somewhere(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    found = checked(request.getfixturevalue(which))
+    assert len(set(found.ids)) == len(found.ids)
+    inside = {link[1:] for link in found.links if link.startswith("#")}
+    assert "claims" in inside
+    assert inside <= set(found.ids)
+
+
+@pytest.mark.parametrize("which", ["page", "long_page"])
+def test_no_level_of_heading_is_skipped(which: str, request: pytest.FixtureRequest) -> None:
+    levels = checked(request.getfixturevalue(which)).headings
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+def test_a_narrow_screen_shows_rows_as_blocks_under_their_labels(long_page: str) -> None:
+    narrow = long_page.partition("@media (max-width: 44rem) {")[2].partition("@media")[0]
+    assert ".stack td { display: block; }" in narrow
+    assert "content: attr(data-label)" in narrow
+    # a table that stays a table scrolls in a container of its own, never the page
+    for table in re.findall(r"<div class=\"[^\"]*\"><table[^>]*>", long_page):
+        assert table.startswith('<div class="wide')
+    assert long_page.count("<table") == len(re.findall(r'<div class="wide[^"]*"><table', long_page))
+    for body in re.findall(r'<table class="stack.*?</table>', long_page, flags=re.DOTALL):
+        assert len(re.findall(r"<td ", body)) == len(re.findall(r'<td data-label="', body)) > 0
+        assert "<td>" not in body
+
+
+def test_values_are_printed_as_they_were_stated(long_page: str) -> None:
+    row = next(r for r in long_page.split("<tr>") if "<code>schools</code>" in r)
+    assert 'data-label="value" class="n">47</td>' in row
+
+
+def test_a_line_of_estimates_bears_the_name_of_its_control(long_page: str) -> None:
+    names = re.findall(r'<div class="names">(.*?)</div>', long_page)
+    assert names
+    assert set(re.findall(r"<span>(.*?)</span>", names[0])) == {
+        "as the study",
+        "effect zero",
+        "sign flipped",
+    }
+
+
+def palettes() -> Iterator[dict[str, str]]:
+    css = (resources.files("teamlink.report") / "page.css").read_text(encoding="utf-8")
+    for block in re.findall(r":root \{(.*?)\}", css, flags=re.DOTALL):
+        yield dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", block))
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * c for c in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_text_is_legible_in_light_in_dark_and_on_paper() -> None:
+    pairs = [(ink, on) for ink in ("ink", "muted") for on in ("paper", "card", "chip")]
+    pairs += [(ink, on) for ink in ("accent", "warn", "good") for on in ("paper", "card")]
+    pairs += [("good", "good-bg"), ("warn", "bad-bg")]
+    found = list(palettes())
+    assert len(found) == 3
+    for palette in found:
+        for ink, on in pairs:
+            dark, light = sorted((luminance(palette[ink]), luminance(palette[on])))
+            # WCAG 2, AA
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, on, palette[ink], palette[on])
+
+
 def test_every_claim_is_a_row_that_can_be_sorted(long_page: str) -> None:
-    body = long_page.partition('class="sortable"')[2].partition("</table>")[0]
+    body = long_page.partition('class="stack sortable"')[2].partition("</table>")[0]
     rows = body.partition("<tbody>")[2].split("<tr>")[1:]
     assert len(rows) == 10
     assert all(row.count("data-v=") == body.count("<th ") for row in rows)

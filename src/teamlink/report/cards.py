@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,13 +12,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from teamlink.report.comparison import answers
-from teamlink.report.numbers import decimals, figure, interval, percent, sign
+from teamlink.report.numbers import decimals, digits_for, interval, percent, sign, stated
 from teamlink.report.overview import badge, safe, times
 from teamlink.report.plots import Palette, coverage_plot, replicates_plot
+from teamlink.report.stacked import Column, stacked_table
 from teamlink.report.strips import ROW, axis_of, spread_row, strip
 from teamlink.report.tables import html_table
 
 __all__ = ["card", "svg"]
+
+FIGURE = 3.2
+"""Inches: so narrow that its letters are still 11 pixels high on a telephone."""
 
 # colours that stand for the page's own: replaced by its variables once the figure is text
 STAND_INS = {
@@ -28,6 +33,14 @@ STAND_INS = {
     "warn": "#050505",
 }
 TONES = {"study": "own", "control 1": "first", "control 2": "second"}
+CONTROLS = (Column("control"), Column("significant"), Column("must be"), Column("is"))
+VALUES = (
+    Column("name"),
+    Column("value", True),
+    Column("status"),
+    Column("source"),
+    Column("reason"),
+)
 
 
 def card(study: Mapping[str, Any], seed: int, full: bool) -> str:
@@ -55,7 +68,7 @@ def card(study: Mapping[str, Any], seed: int, full: bool) -> str:
 {_design(study)}
 {"".join(_claim(study, claim, full) for claim in study["claims"])}
 {_fit(study)}
-<h3>What is estimated</h3>
+<h4>What is estimated</h4>
 <p>{safe(study["estimand"])}</p>
 {_models(study)}
 {_population(study)}
@@ -63,11 +76,11 @@ def card(study: Mapping[str, Any], seed: int, full: bool) -> str:
     title = safe(study["title"])
     if full:
         anchor = safe(study["study"])
-        return f'<section class="study" id="{anchor}"><h2>{title}</h2>{inside}</section>'
+        return f'<section class="study" id="{anchor}"><h3>{title}</h3>{inside}</section>'
     state = badge("holds" if held else "does not hold", held)
     return (
-        f'<details class="study" id="{safe(study["study"])}"><summary><span class="title">{title}'
-        f'</span><span class="small">{safe(study["short"])}</span>{state}</summary>{inside}'
+        f'<details class="study" id="{safe(study["study"])}"><summary><h3>{title}</h3>'
+        f'<span class="small">{safe(study["short"])}</span>{state}</summary>{inside}'
         "</details>"
     )
 
@@ -82,6 +95,8 @@ def svg(figure: Figure, label: str) -> str:
     text = text[text.index("<svg") :]
     for name, colour in STAND_INS.items():
         text = text.replace(colour, f"var(--{name})")
+    # names of the drawing's groups: the same in every figure, and nothing refers to them
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{safe(label)}"', 1)
 
 
@@ -109,12 +124,11 @@ def _design(study: Mapping[str, Any]) -> str:
 
 def _code(study: Mapping[str, Any], seed: int) -> str:
     key = safe(study["study"])
-    draw = "" if study["fit"] else f'tables = tl.simulate_study("{key}", seed={seed})'
-    return f"""<h3>Run it again</h3>
+    draw = "" if study["fit"] else f'tables = tl.simulate_study("{key}", seed={seed})\n'
+    return f"""<h4>Run it again</h4>
 <pre><code>import teamlink as tl
 
-{draw}
-again = tl.replicate("{key}", seed={seed}, replicates={study["replicates"]})
+{draw}again = tl.replicate("{key}", seed={seed}, replicates={study["replicates"]})
 again.claims, again.controls, again.runs</code></pre>"""
 
 
@@ -155,7 +169,8 @@ def _facts(study: Mapping[str, Any], claim: Mapping[str, Any]) -> list[tuple[str
         effect = claim["effect"]
         latent = "" if effect is None else f"latent effect {decimals(effect)}"
     what = "mean estimate" if simulated else "estimate from the data"
-    ends = interval(claim["conf_low"], claim["conf_high"])
+    digits = digits_for(claim["conf_low"], claim["conf_high"])
+    ends = interval(claim["conf_low"], claim["conf_high"], digits)
     size = "" if claim["magnitude"] is None else f"size {decimals(claim['magnitude'])}; "
     error = f"\u00b1 {100 * (claim['share_error'] or 0):.1f} (Monte-Carlo error)"
     log = "the logarithm; " if claim["scale"] == "ratio" else ""
@@ -165,8 +180,8 @@ def _facts(study: Mapping[str, Any], claim: Mapping[str, Any]) -> list[tuple[str
     return [
         ("published", f"{sign(claim['published'])} {claim['published']}", size + claim["source"]),
         ("found", f"{sign(claim['recovered'])} {claim['recovered']}", ""),
-        (what, decimals(claim["estimate"]), f"{ends} {claim['unit']}"),
-        ("true value", decimals(claim["true_value"]), latent),
+        (what, decimals(claim["estimate"], digits), f"{ends} {claim['unit']}"),
+        ("true value", decimals(claim["true_value"], digits), latent),
         ("95 % intervals that hold it", percent(claim["coverage"]), ""),
         ("replicates that recover it", percent(claim["share_recovered"]), error),
         ("power at this design", percent(claim["power"]), ""),
@@ -187,7 +202,8 @@ def _strip(study: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
         values = np.array(run["estimate"], dtype=float)
         truth = float(np.mean(run["true_value"]))
         rows.append(spread_row(values, axis, k, TONES[run["scenario"]], truth))
-    names = "".join(f"<span>{safe(run['scenario'])}</span>" for run in runs)
+    called = ["as the study", *(c["control"] for c in _controls_of(study, claim))]
+    names = "".join(f"<span>{safe(called[list(TONES).index(r['scenario'])])}</span>" for r in runs)
     unit = "Logarithms of ratios. " if claim["scale"] == "ratio" else ""
     drawn = strip([line, *rows], len(runs), f"{claim['claim']}: estimates", axis)
     return (
@@ -203,8 +219,8 @@ def _figures(study: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
     palette = Palette(**STAND_INS)
     only = dict(study) | {"claims": [dict(claim) | {"text": ""}]}
     key = f"{study['study']} {claim['claim']}"
-    left = replicates_plot(only, width=5.4, palette=palette)
-    right = coverage_plot(study, claim["claim"], palette=palette)
+    left = replicates_plot(only, width=FIGURE, palette=palette)
+    right = coverage_plot(study, claim["claim"], width=FIGURE, palette=palette)
     return f"""<div class="figures">
 <figure>{svg(left, f"{key}: estimates of all replicates")}
 <figcaption>A dot a replicate, filled where it is significant; the line is the true value, the
@@ -217,26 +233,24 @@ twenty.</figcaption></figure>
 
 def _controls(study: Mapping[str, Any], claim: Mapping[str, Any]) -> str:
     rows = []
-    for c in study["controls"]:
-        if c["claim"] != claim["claim"]:
-            continue
+    for c in _controls_of(study, claim):
         band = (
             f" ({c['least']}\u2013{c['most']} allowed)" if c["expected"] == "not detected" else ""
         )
         value = f" to {decimals(c['true_value'])}" if c["true_value"] else ""
         rows.append(
-            f"<tr><td>{safe(c['control'])}{value}</td>"
-            f"<td>{c['significant']} of {c['replicates']}{band}</td>"
-            f"<td>{safe(c['expected'])}</td><td>{badge(c['verdict'], c['holds'])}</td></tr>"
+            [
+                f"{safe(c['control'])}{value}",
+                f"{c['significant']} of {c['replicates']}{band}",
+                safe(c["expected"]),
+                badge(c["verdict"], c["holds"]),
+            ]
         )
-    head = "".join(
-        f'<th scope="col">{name}</th>' for name in ("control", "significant", "must be", "is")
-    )
-    return _wide(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+    return stacked_table(f"controls of {claim['claim']}", CONTROLS, rows)
 
 
-def _wide(table: str) -> str:
-    return f'<div class="wide">{table}</div>'
+def _controls_of(study: Mapping[str, Any], claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [c for c in study["controls"] if c["claim"] == claim["claim"]]
 
 
 def _fit(study: Mapping[str, Any]) -> str:
@@ -262,10 +276,10 @@ def _fit(study: Mapping[str, Any]) -> str:
         text = f"{good} of {len(references)} numbers agree"
         agree = f"<p>{badge(text, good == len(references))} with {safe(program)}.</p>"
     criterion = decimals(study["criterion"], 4)
-    return f"""<h3>The fit to the real data</h3>
+    return f"""<h4>The fit to the real data</h4>
 <p>REML criterion {criterion}; standard deviations and correlations of the random effects are the
 last rows.</p>{agree}
-{_wide(html_table(head, rows, [False] + [True] * (len(head) - 1)))}"""
+<div class="wide held">{html_table(head, rows, [False] + [True] * (len(head) - 1))}</div>"""
 
 
 def _models(study: Mapping[str, Any]) -> str:
@@ -274,7 +288,7 @@ def _models(study: Mapping[str, Any]) -> str:
     lines = "".join(
         f'<p><code class="equations">{safe(text)}</code></p>' for text in study["models"].values()
     )
-    return f"<h3>Analysis</h3>{steps}{lines}"
+    return f"<h4>Analysis</h4>{steps}{lines}"
 
 
 def _ticked(text: str) -> str:
@@ -288,19 +302,21 @@ def _population(study: Mapping[str, Any]) -> str:
     counts = [
         f"{sum(v['status'] == s for v in values)} {s}" for s in ("published", "derived", "assumed")
     ]
-    rows = "".join(
-        f"<tr><td><code>{safe(v['name'])}</code></td><td class='n'>{figure(v['value'])}</td>"
-        f"<td><span class='{safe(v['status'])}'>{safe(v['status'])}</span></td>"
-        f"<td>{safe(v['source'])}</td><td>{safe(v['reason'])}</td></tr>"
+    rows = [
+        [
+            f"<code>{safe(v['name'])}</code>",
+            stated(v["value"]),
+            f"<span class='{safe(v['status'])}'>{safe(v['status'])}</span>",
+            safe(v["source"]),
+            safe(v["reason"]),
+        ]
         for v in values
-    )
+    ]
     sources = "".join(
         f"<p class='small'><strong>{safe(name)}</strong>: {safe(text)}.</p>"
         for name, text in study["sources"].items()
     )
     return f"""<details><summary>Population values and where each comes from
 ({safe(", ".join(counts))})</summary>
-<div class="wide"><table><thead><tr><th scope="col">value</th><th scope="col" class="n"></th>
-<th scope="col">status</th><th scope="col">source</th><th scope="col">reason</th></tr></thead>
-<tbody>{rows}</tbody></table></div>
+{stacked_table("population values", VALUES, rows)}
 {sources}</details>"""

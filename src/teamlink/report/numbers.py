@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["MINUS", "decimals", "figure", "interval", "p_value", "percent", "sign"]
+import math
+
+__all__ = [
+    "MINUS",
+    "decimals",
+    "digits_for",
+    "figure",
+    "interval",
+    "p_value",
+    "percent",
+    "sign",
+    "stated",
+]
 
 MINUS = "\u2212"
 SIGNS = {"positive": "+", "negative": MINUS, "null": "0", "unclear": "?"}
@@ -21,6 +33,31 @@ def decimals(value: float | None, digits: int = 3) -> str:
     text = f"{value:,.{digits}f}"
     # a rounded zero has no sign
     return (text if float(text.replace(",", "")) else text.lstrip("-")).replace("-", MINUS)
+
+
+def digits_for(low: float | None, high: float | None) -> int:
+    """Give the decimals at which an interval is seen to have a width: three, or up to six.
+
+    Examples
+    --------
+    >>> digits_for(0.4097, 0.4489), digits_for(-0.000345, 0.001528), digits_for(None, 0.2)
+    (3, 4, 3)
+    """
+    if low is None or high is None or not high > low:
+        return 3
+    # half the interval is then at least two units of the last place
+    return min(max(3, math.ceil(-math.log10((high - low) / 4))), 6)
+
+
+def stated(value: float) -> str:
+    """Give a number as it was stated, without zeros that nobody wrote.
+
+    Examples
+    --------
+    >>> stated(96.0), stated(0.55), stated(-0.6), stated(7185), stated(302078)
+    ('96', '0.55', '−0.6', '7,185', '302,078')
+    """
+    return f"{value:,.6g}".replace("-", MINUS)
 
 
 def figure(value: float | None) -> str:

@@ -6,10 +6,11 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from teamlink.report.numbers import decimals, interval, percent, sign
+from teamlink.report.numbers import decimals, digits_for, interval, percent, sign
+from teamlink.report.stacked import Column, stacked_table
 from teamlink.report.strips import Axis, spread_row, standard_errors, strip
 
-__all__ = ["badge", "claims_table", "contradictions", "forest", "grouped", "safe", "unquantified"]
+__all__ = ["badge", "claims_table", "contradictions", "forest", "grouped", "not_run", "safe"]
 
 Data = Mapping[str, Any]
 Z_AXIS = Axis(-9.0, 9.0)
@@ -26,53 +27,48 @@ def badge(text: str, good: bool) -> str:
     return f'<span class="badge{" yes" if good else ""}">{safe(text)}</span>'
 
 
+COLUMNS = (
+    Column("claim"),
+    Column("verdict"),
+    Column("what is claimed"),
+    Column("published"),
+    Column("found"),
+    Column("estimate [95 %]", True),
+    Column("share", True),
+    Column("power", True),
+    Column("too large", True),
+    Column("coverage", True),
+)
+
+
 def claims_table(studies: Sequence[Data]) -> str:
     """All claims, one row each, sortable by every column."""
-    heads = (
-        ("claim", ""),
-        ("verdict", ""),
-        ("what is claimed", ""),
-        ("published", ""),
-        ("found", ""),
-        ("estimate [95 %]", "n"),
-        ("share", "n"),
-        ("power", "n"),
-        ("too large", "n"),
-        ("coverage", "n"),
-    )
-    head = "".join(
-        f'<th scope="col" class="{c}"><button type="button">{n}</button></th>' for n, c in heads
-    )
-    rows = "".join(_row(study, claim) for study in studies for claim in study["claims"])
-    return (
-        '<div class="wide"><table class="sortable"><thead><tr>'
-        f"{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+    pairs = [_row(study, claim) for study in studies for claim in study["claims"]]
+    cells = [[text for _, text in row] for row in pairs]
+    order = [[value for value, _ in row] for row in pairs]
+    return stacked_table("all claims", COLUMNS, cells, order)
 
 
-def _row(study: Data, claim: Data) -> str:
+def _row(study: Data, claim: Data) -> list[tuple[object, str]]:
+    """What each cell is sorted by, and its markup."""
     share, error = claim["share_recovered"], claim["share_error"]
     size = ""
     if claim["magnitude"] is not None:
         size = f"<small>size {decimals(claim['magnitude'], 2)}</small>"
-    ends = interval(claim["conf_low"], claim["conf_high"])
-    cells = [
-        ("", claim["claim"], f'<a href="#{safe(study["study"])}">{safe(claim["claim"])}</a>'),
-        ("", claim["verdict"], badge(claim["verdict"], claim["holds"])),
-        ("", study["short"], f"{safe(claim['text'])}<small>{safe(study['short'])}</small>"),
-        ("", claim["published"], f"{_signed(claim['published'])}{size}"),
-        ("", claim["recovered"], _signed(claim["recovered"])),
-        ("n", claim["estimate"], f"{decimals(claim['estimate'])}<small>{ends}</small>"),
-        ("n", share, f"{percent(share)} \u00b1 {100 * (error or 0):.0f}"),
-        ("n", claim["power"], percent(claim["power"])),
-        ("n", claim["exaggeration"], times(claim["exaggeration"])),
-        ("n", claim["coverage"], percent(claim["coverage"])),
+    digits = digits_for(claim["conf_low"], claim["conf_high"])
+    ends = interval(claim["conf_low"], claim["conf_high"], digits)
+    return [
+        (claim["claim"], f'<a href="#{safe(study["study"])}">{safe(claim["claim"])}</a>'),
+        (claim["verdict"], badge(claim["verdict"], claim["holds"])),
+        (study["short"], f"{safe(claim['text'])}<small>{safe(study['short'])}</small>"),
+        (claim["published"], f"{_signed(claim['published'])}{size}"),
+        (claim["recovered"], _signed(claim["recovered"])),
+        (claim["estimate"], f"{decimals(claim['estimate'], digits)}<small>{ends}</small>"),
+        (share, f"{percent(share)} \u00b1 {100 * (error or 0):.0f}"),
+        (claim["power"], percent(claim["power"])),
+        (claim["exaggeration"], times(claim["exaggeration"])),
+        (claim["coverage"], percent(claim["coverage"])),
     ]
-    shown = "".join(
-        f'<td class="{c}" data-v="{safe("" if v is None else v)}">{text}</td>'
-        for c, v, text in cells
-    )
-    return f"<tr>{shown}</tr>"
 
 
 def _signed(direction: str) -> str:
@@ -98,7 +94,8 @@ def forest(studies: Sequence[Data]) -> str:
             drawn = strip([_critical(1), line], 1, label)
             rows.append(
                 f'<div class="row"><span><b>{safe(claim["claim"])}</b> '
-                f"{sign(claim['published'])} {safe(claim['text'])}</span>{drawn}</div>"
+                f'<span class="chip" title="published: {safe(claim["published"])}">'
+                f"{sign(claim['published'])}</span> {safe(claim['text'])}</span>{drawn}</div>"
             )
         blocks.append(
             f'<div class="block"><a href="#{safe(study["study"])}">{safe(study["short"])}</a>'
@@ -109,8 +106,10 @@ def forest(studies: Sequence[Data]) -> str:
         '<p class="small">Each line is a claim: the middle 95 % of the estimates of single '
         "studies, the middle half thick, their mean a dot, in standard errors of one study. "
         "Left and right of the shaded band a single study is significant. A null claim belongs "
-        "into the band, a claim with a sign on its side of it.</p>"
-        f'<div class="forest">{"".join(blocks)}<div class="row"><span></span>{scale}</div></div>'
+        "into the band, a claim with a sign on its side of it; the sign before its text is the "
+        "published one. An arrow points to a mean beyond the scale.</p>"
+        '<div class="forest"><div class="row scale"><span class="small">standard errors of one '
+        f"study</span>{scale}</div>{''.join(blocks)}</div>"
     )
 
 
@@ -171,52 +170,52 @@ def contradictions(studies: Sequence[Data]) -> str:
         if not found or found["other"] not in by_key:
             continue
         pair = [by_key[found["other"]], study]
-        rows = "".join(
-            _side(s, c) for s in pair for c in s["claims"] if c["claim"] in found["claims"]
-        )
+        rows = [_side(s, c) for s in pair for c in s["claims"] if c["claim"] in found["claims"]]
         cards.append(
             f'<article class="claim"><header><strong>{safe(pair[0]["short"])} and '
             f"{safe(pair[1]['short'])}</strong></header><p>{safe(found['text'])}</p>"
-            f'<div class="wide"><table><tbody>{rows}</tbody></table></div></article>'
+            f"{stacked_table('claims of both', SIDES, rows)}</article>"
         )
     if not cards:
         return ""
     return (
-        "<h2>Where studies contradict each other</h2><p>Both studies of a pair are drawn from one "
-        f"population, with the same values.</p>{''.join(cards)}"
+        '<h2 id="contradictions">Where studies contradict each other</h2>'
+        "<p>Both studies of a pair are drawn from one population, with the same values.</p>"
+        f"{''.join(cards)}"
     )
 
 
-def _side(study: Data, claim: Data) -> str:
-    ends = interval(claim["conf_low"], claim["conf_high"])
-    return (
-        f'<tr><td><a href="#{safe(study["study"])}">{safe(claim["claim"])}</a></td>'
-        f"<td>{safe(claim['text'])}<small>{_signed(claim['published'])}, found "
-        f"{decimals(claim['estimate'])} {ends}</small></td>"
-        f"<td>{badge(claim['verdict'], claim['holds'])}</td></tr>"
-    )
+SIDES = (Column("claim"), Column("what is claimed"), Column("verdict"))
 
 
-def unquantified(works: Sequence[Data]) -> str:
+def _side(study: Data, claim: Data) -> list[str]:
+    digits = digits_for(claim["conf_low"], claim["conf_high"])
+    ends = interval(claim["conf_low"], claim["conf_high"], digits)
+    return [
+        f'<a href="#{safe(study["study"])}">{safe(claim["claim"])}</a>',
+        f"{safe(claim['text'])}<small>{_signed(claim['published'])}, found "
+        f"{decimals(claim['estimate'], digits)} {ends}</small>",
+        badge(claim["verdict"], claim["holds"]),
+    ]
+
+
+WORKS = (Column("work"), Column("why nothing is run"), Column("cited in"))
+
+
+def not_run(works: Sequence[Data]) -> str:
     """Works that are not run, each with the reason."""
-    plain = [w for w in works if not w.get("quantitative")]
-    others = [w for w in works if w.get("quantitative")]
-    return _not_run(plain, "Cited without a quantitative claim, and why nothing is run") + _not_run(
-        others, "With a quantitative claim, and why nothing is run"
-    )
-
-
-def _not_run(works: Sequence[Data], title: str) -> str:
     if not works:
         return ""
-    rows = "".join(
-        f'<tr id="{safe(w["key"])}"><td>{safe(w["citation"])}</td><td>{safe(w["reason"])}</td>'
-        f"<td>{safe(', '.join(w['cited_in']))}</td></tr>"
-        for w in works
-    )
-    return (
-        f"<details><summary>{title} ({len(works)})"
-        '</summary><div class="wide"><table><thead><tr><th scope="col">work</th>'
-        '<th scope="col">why nothing is run</th><th scope="col">cited in</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></details>"
-    )
+    plain = [w for w in works if not w.get("quantitative")]
+    others = [w for w in works if w.get("quantitative")]
+    first = _works("Cited without a quantitative claim, and why nothing is run", plain)
+    second = _works("With a quantitative claim, and why nothing is run", others)
+    return f'<div id="not-run">{first}{second}</div>'
+
+
+def _works(title: str, works: Sequence[Data]) -> str:
+    if not works:
+        return ""
+    rows = [[safe(w["citation"]), safe(w["reason"]), safe(", ".join(w["cited_in"]))] for w in works]
+    table = stacked_table(title, WORKS, rows)
+    return f"<details><summary>{title} ({len(works)})</summary>{table}</details>"

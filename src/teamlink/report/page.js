@@ -1,3 +1,8 @@
+// Rows that a narrow screen shows as blocks stay rows for those who hear them.
+const roles = { table: "table", "thead, tbody": "rowgroup", tr: "row", th: "columnheader", td: "cell" };
+for (const [parts, role] of Object.entries(roles)) {
+  for (const part of document.querySelectorAll(`.wide :is(${parts})`)) part.setAttribute("role", role);
+}
 // Sort the table of claims by a column; once more turns the order round.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
@@ -16,6 +21,15 @@ for (const table of document.querySelectorAll("table.sortable")) {
       };
       [...body.rows].sort(order).forEach((row) => body.append(row));
     });
+  });
+}
+// One button opens all cards, or closes them; what is open is what is printed.
+for (const button of document.querySelectorAll("button.all")) {
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const open = button.textContent === "open all";
+    document.querySelectorAll("details.study").forEach((card) => { card.open = open; });
+    button.textContent = open ? "close all" : "open all";
   });
 }
 // A link to a study opens its card.

@@ -18,8 +18,8 @@ from teamlink.report.overview import (
     contradictions,
     forest,
     grouped,
+    not_run,
     safe,
-    unquantified,
 )
 
 __all__ = ["report_page"]
@@ -50,6 +50,18 @@ def report_page(data: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     studies = data["studies"]
     full = len(studies) <= FULL
     cards = "\n".join(card(study, data["seed"], full) for study in studies)
+    practice, against = _practice(data), contradictions(studies)
+    parts = {
+        "claims": ("Claims", True),
+        "forest": ("Estimates", True),
+        "practice": ("From practice to evidence", practice),
+        "contradictions": ("Contradictions", against),
+        "studies": ("Studies", True),
+        "not-run": ("Not run", data.get("works")),
+    }
+    links = "".join(
+        f'<a href="#{anchor}">{name}</a>' for anchor, (name, has) in parts.items() if has
+    )
     title = "Cited studies, run again"
     return f"""<!doctype html>
 <html lang="en">
@@ -64,15 +76,17 @@ def report_page(data: Mapping[str, Any], versions: Mapping[str, str]) -> str:
 <main>
 <h1>{title}</h1>
 {_lead(data)}
+<nav aria-label="parts of this page">{links}</nav>
 <h2 id="claims">Claims</h2>
 {claims_table(studies)}
 <h2 id="forest">Estimates</h2>
 {forest(studies)}
-{_practice(data)}
-{contradictions(studies)}
+{practice}
+{against}
 <h2 id="studies">Studies</h2>
+{"" if full else '<button type="button" class="all" hidden>open all</button>'}
 {cards}
-{unquantified(data.get("works", []))}
+{not_run(data.get("works", []))}
 {_foot(data, versions)}
 </main>
 <script>

@@ -234,7 +234,9 @@ def _dots(ax: Axes, run: Mapping[str, Any], row: int, width: float, colour: str)
         ax.scatter(x[mask], y[mask], s=9, facecolors=face, edgecolors=colour, linewidths=0.6)
 
 
-def coverage_plot(data: Mapping[str, Any], claim: str, *, palette: Palette = PLAIN) -> Figure:
+def coverage_plot(
+    data: Mapping[str, Any], claim: str, *, width: float = 3.7, palette: Palette = PLAIN
+) -> Figure:
     """Draw every replicate's interval for one claim, ordered by its distance from the truth.
 
     Parameters
@@ -243,6 +245,8 @@ def coverage_plot(data: Mapping[str, Any], claim: str, *, palette: Palette = PLA
         From `Replication.to_dict()`.
     claim : str
         The claim's id.
+    width : float
+        Of the figure, inches.
     palette : Palette
         Colours.
 
@@ -269,7 +273,7 @@ def coverage_plot(data: Mapping[str, Any], claim: str, *, palette: Palette = PLA
     order = np.argsort(distance, kind="stable")
     share = (np.arange(len(order)) + 0.5) / len(order) * 100
     missed = ((low > truth) | (high < truth))[order]
-    figure = Figure(figsize=(3.7, 2.5), layout="constrained")
+    figure = Figure(figsize=(width, 2.5), layout="constrained")
     ax = figure.subplots()
     for mask, colour in ((~missed, palette.muted), (missed, palette.warn)):
         ends = (low - truth)[order][mask], (high - truth)[order][mask]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from teamlink.report.comparison import answers
-from teamlink.report.numbers import decimals, interval, percent, sign
+from teamlink.report.numbers import decimals, digits_for, interval, percent, sign
 from teamlink.report.tables import text_table
 
 __all__ = ["check_lines", "replication_text"]
@@ -30,15 +30,16 @@ def replication_text(data: Mapping[str, Any]) -> str:
         Lines of at most 80 columns.
     """
     failed = f"{data['failed']} failed" if data["failed"] else "none failed"
+    indent = len(_check(" " * _widest(data["claims"]), "", good=True))
     lines = [
-        f"{data['study']}: {data['title']}",
+        *_folded("", f"{data['study']}: {data['title']}", indent=2),
         f"{data['short']}",
-        f"{data['sizes']}; {data['basis']}",
+        *_folded("", f"{data['sizes']}; {data['basis']}", indent=2),
         f"{data['replicates']} replicates, {failed}; seed {data['seed']}",
         "",
         *_claim_rows(data["claims"]),
         "",
-        *(part for line in check_lines(data) for part in _folded("", line, indent=10)),
+        *(part for line in check_lines(data) for part in _folded("", line, indent)),
     ]
     if data["fit"]:
         lines += ["", *_fit_lines(data)]
@@ -52,7 +53,7 @@ def _claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[str]:
             c["claim"],
             f"{sign(c['published'])} {c['source']}",
             sign(c["recovered"]),
-            f"{decimals(c['estimate'])} {interval(c['conf_low'], c['conf_high'])}",
+            _estimate(c),
             percent(c["share_recovered"]),
             c["verdict"],
         ]
@@ -62,6 +63,12 @@ def _claim_rows(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     table = text_table(head, rows, numeric).split("\n")
     texts = [line for c in claims for line in _folded(f"{c['claim']}: ", _with_unit(c))]
     return [*table, "", *texts]
+
+
+def _estimate(claim: Mapping[str, Any]) -> str:
+    digits = digits_for(claim["conf_low"], claim["conf_high"])
+    ends = interval(claim["conf_low"], claim["conf_high"], digits)
+    return f"{decimals(claim['estimate'], digits)} {ends}"
 
 
 def _with_unit(claim: Mapping[str, Any]) -> str:
@@ -78,47 +85,55 @@ def _folded(head: str, text: str, indent: int | None = None) -> list[str]:
     )
 
 
+def _widest(claims: Sequence[Mapping[str, Any]]) -> int:
+    return max([5, *(len(claim["claim"]) for claim in claims)])
+
+
 def check_lines(data: Mapping[str, Any]) -> list[str]:
     """List the checks of a replication, each with its outcome."""
     lines = []
+    wide = _widest(data["claims"])
     for claim in data["claims"]:
         covered = percent(claim["coverage"])
-        truth = f"the fitted value {decimals(claim['true_value'])}"
+        value = decimals(claim["true_value"], digits_for(claim["conf_low"], claim["conf_high"]))
+        truth = f"the fitted value {value}"
         if not data["fit"]:
-            latent = f"latent {decimals(claim['effect'])}"
-            truth = f"the true value {decimals(claim['true_value'])} ({latent})"
+            truth = f"the true value {value} (latent {decimals(claim['effect'])})"
         text = f"95 % intervals hold {truth} in {covered}"
         good = claim["verdict"] != "miscalibrated"
-        lines.append(_check(claim["claim"], text, good))
+        lines.append(_check(claim["claim"].ljust(wide), text, good))
         lines += [
-            _check("", _control_text(control), control["holds"])
+            _check(" " * wide, _control_text(control), control["holds"])
             for control in data["controls"]
             if control["claim"] == claim["claim"]
         ]
     programs = dict.fromkeys(ref["program"] for ref in data["references"])
     lines += [
-        _agreement([r for r in data["references"] if r["program"] == program])
+        _agreement([r for r in data["references"] if r["program"] == program], wide)
         for program in programs
     ]
     return lines
 
 
-def _agreement(references: Sequence[Mapping[str, Any]]) -> str:
+def _agreement(references: Sequence[Mapping[str, Any]], wide: int) -> str:
     good = [ref["agrees"] for ref in references]
     worst = max(ref["difference"] for ref in references)
     text = f"{sum(good)} of {len(good)} numbers agree with {references[0]['program']}"
-    return _check("", f"{text}, to {worst:.0e} or closer", all(good))
+    return _check(" " * wide, f"{text}, to {worst:.0e} or closer", all(good))
 
 
 def _control_text(control: Mapping[str, Any]) -> str:
     found = f"significant in {control['significant']} of {control['replicates']}"
     if control["expected"] == "not detected":
         found += f" ({control['least']}-{control['most']} allowed)"
-    return f"{control['control']}: {found}, {control['verdict']}"
+    planted = control["control"] == "effect planted"
+    # either sign is planted: only the value tells the two controls apart
+    name = f"effect {decimals(control['true_value'])} planted" if planted else control["control"]
+    return f"{name}: {found}, {control['verdict']}"
 
 
 def _check(head: str, text: str, good: bool) -> str:
-    return f"{'ok ' if good else 'NOT'} {head:<5} {text}"
+    return f"{'ok ' if good else 'NOT'} {head} {text}"
 
 
 def _fit_lines(data: Mapping[str, Any]) -> list[str]:

@@ -91,6 +91,8 @@ def spread_row(
 ) -> str:
     """One row: the middle 95 % of the values as a line, the middle half thick, the mean a dot.
 
+    A mean beyond the axis is an arrow at its end, with the number.
+
     Parameters
     ----------
     values : Array
@@ -111,6 +113,7 @@ def spread_row(
     if not len(values):
         return ""
     y = row * ROW + ROW / 2
+    mean = float(values.mean())
     ends = np.quantile(values, [0.025, 0.25, 0.75, 0.975])
     at = [axis.at(float(v)) for v in ends]
     mark = ""
@@ -120,8 +123,17 @@ def spread_row(
     return (
         f'<g class="{tone}"><line x1="{at[0]}" x2="{at[3]}" y1="{y}" y2="{y}"/>'
         f'<line class="half" x1="{at[1]}" x2="{at[2]}" y1="{y}" y2="{y}"/>'
-        f'<circle cx="{axis.at(float(values.mean()))}" cy="{y}" r="4"/></g>{mark}'
+        f"{_middle(mean, axis, y)}</g>{mark}"
     )
+
+
+def _middle(mean: float, axis: Axis, y: float) -> str:
+    """Draw the mean as a dot; beyond the axis, which would hold the dot back, as an arrow."""
+    if mean > axis.high:
+        return f'<text class="right" x="100%" y="{y + 4}">{_number(round(mean))} \u2192</text>'
+    if mean < axis.low:
+        return f'<text class="left" x="0%" y="{y + 4}">\u2190 {_number(round(mean))}</text>'
+    return f'<circle cx="{axis.at(mean)}" cy="{y}" r="4"/>'
 
 
 def standard_errors(run: Mapping[str, Any]) -> Array:
