@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from teamlink.structural import clusterwise
@@ -117,7 +117,6 @@ def test_rows_and_clusters_of_which_nothing_is_observed_add_nothing():
     assert found == pytest.approx(deviance(emptied, like), rel=1e-12)
 
 
-@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_order_of_clusters_and_rows(seed):
     rng = np.random.default_rng(seed)
@@ -130,7 +129,6 @@ def test_order_of_clusters_and_rows(seed):
     assert clusterwise_point(other.cells(), like).deviance == pytest.approx(plain, rel=1e-11)
 
 
-@settings(max_examples=15)
 @given(st.integers(0, 10_000))
 def test_cluster_weights_are_repeated_clusters(seed):
     rng = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
@@ -112,7 +112,6 @@ def test_where_sigma_is_not_positive_definite_the_deviance_is_infinite():
     assert both.deviance[1] == np.inf
 
 
-@settings(max_examples=20)
 @given(st.integers(0, 10_000))
 def test_weights_are_repeated_rows(seed):
     rng = np.random.default_rng(seed)

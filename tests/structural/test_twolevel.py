@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from teamlink.moments.clusters import moments_by_size
@@ -83,7 +83,6 @@ def test_outside_the_space_of_moments_the_deviance_is_infinite(which):
 
 
 class TestInvariance:
-    @settings(max_examples=20)
     @given(st.integers(0, 10_000))
     def test_order_of_clusters_and_rows(self, seed):
         rng = np.random.default_rng(seed)
@@ -95,7 +94,6 @@ class TestInvariance:
         plain = two_level_point(data.sizes(), like).deviance
         assert two_level_point(other.sizes(), like).deviance == pytest.approx(plain, rel=1e-12)
 
-    @settings(max_examples=20)
     @given(st.integers(0, 10_000))
     def test_linear_maps_of_the_variables(self, seed):
         rng = np.random.default_rng(seed)
@@ -113,7 +111,6 @@ class TestInvariance:
         found = two_level_point(other.sizes(), mapped).deviance
         assert found == pytest.approx(plain + change, rel=1e-8)
 
-    @settings(max_examples=20)
     @given(st.integers(0, 10_000))
     def test_every_cluster_twice_doubles_the_deviance(self, seed):
         data, like = made(seed), moments(seed)
@@ -128,7 +125,6 @@ class TestInvariance:
             2 * plain, rel=1e-12
         )
 
-    @settings(max_examples=20)
     @given(st.integers(0, 10_000))
     def test_cluster_weights_are_repeated_clusters(self, seed):
         rng = np.random.default_rng(seed)
