@@ -65,5 +65,5 @@ def test_pooling_without_heterogeneity_is_found_out(monkeypatch: pytest.MonkeyPa
         return sound(model, claims, files)
 
     monkeypatch.setattr(MetaAnalysisModel, "estimate", fixed)
-    again = replicate("lomos-2011", replicates=15)
+    again = replicate("lomos-2011", replicates=30)
     assert not again.ok

@@ -249,7 +249,7 @@ def test_to_dict_is_plain(hsb_again: Replication) -> None:
 def test_a_null_claims_control_must_be_found_with_the_stated_power(changed: Changed) -> None:
     weak = {'direction = "positive"': 'direction = "null"\nplanted = 0.05'}
     values = {"math.collaboration": 0.0, "reading.collaboration": 0.0}
-    again = replicate(changed(values, **weak), replicates=16)
+    again = replicate(changed(values, **weak), replicates=30)
     controls = again.controls
     assert (controls["least"] > controls["significant"]).any()
     assert not again.ok
