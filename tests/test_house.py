@@ -40,16 +40,6 @@ ASKED_OF_FUNCTIONS = {"GL06", "GL07", "GL08", "SS01", "PR01", "PR02", "PR03", "R
 ASKED_OF_CLASSES = {"GL06", "GL07", "GL08", "SS01", "EX01"}
 
 
-@cache
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
-
-
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(text_of(path))
-
-
 def short(path: Path) -> str:
     return path.relative_to(HOUSE).as_posix()
 
@@ -67,6 +57,19 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     if ast.get_docstring(node, clean=False) is not None and first.end_lineno is not None:
         lines -= first.end_lineno - first.lineno + 1
     return lines
+
+
+@cache
+def survey() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Lines of every function, and place and name of every call of a bare name."""
+    lines, calls = {}, []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines[f"{short(path)}:{node.lineno} {node.name}"] = code_lines(node)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                calls.append((f"{short(path)}:{node.lineno}", node.func.id))
+    return lines, calls
 
 
 def layers() -> list[list[str]]:
@@ -95,13 +98,9 @@ class TestLengths:
         assert not long
 
     def test_functions(self) -> None:
-        long = {
-            f"{short(path)}:{node.lineno} {node.name}": lines
-            for path in MODULES
-            for node in functions(tree_of(path))
-            if (lines := code_lines(node)) > LONGEST_FUNCTION
-        }
-        assert not long
+        lines, _ = survey()
+        assert lines
+        assert not {place: n for place, n in lines.items() if n > LONGEST_FUNCTION}
 
     def test_a_function_is_counted_without_its_docstring(self) -> None:
         (node,) = functions(ast.parse('def f():\n    """One.\n\n    Two.\n    """\n    return 1\n'))
@@ -110,23 +109,18 @@ class TestLengths:
 
 class TestWords:
     def test_no_code_from_text_and_no_printing(self) -> None:
-        found = [
-            f"{short(path)}:{node.lineno} {node.func.id}"
-            for path in MODULES
-            for node in ast.walk(tree_of(path))
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in {"eval", "exec", "compile", "print", "breakpoint"}
-        ]
-        assert not found
+        _, calls = survey()
+        assert calls
+        refused = {"eval", "exec", "compile", "print", "breakpoint"}
+        assert not [call for call in calls if call[1] in refused]
 
     def test_nothing_put_off(self) -> None:
         words = re.compile(r"\b(TODO|FIXME|XXX)\b")
         found = [
             f"{short(path)}:{token.start[0]} {token.string}"
             for path in MODULES
-            if words.search(text_of(path))
-            for token in tokenize.generate_tokens(io.StringIO(text_of(path)).readline)
+            if words.search(text := path.read_text(encoding="utf-8"))
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
             if token.type in (tokenize.COMMENT, tokenize.STRING) and words.search(token.string)
         ]
         assert not found

@@ -16,7 +16,7 @@ from teamlink.registry.study import Study
 
 Changed = Callable[..., Study]
 
-R = 40
+R = 24
 # Worlds that are far from their claims show it soon.
 FEW = 16
 

@@ -11,7 +11,6 @@ import teamlink as tl
 from teamlink.registry.catalogue import find
 from teamlink.registry.study_power import StudyPower
 
-
 # True values from a smaller large world than the registry's; errors and power do not need them.
 STUDY = replace(find("goddard-2007"), truth_times=5)
 

@@ -97,9 +97,11 @@ def name(case: tuple[str, bool, bool, str, bool, bool]) -> str:
 
 
 def everyday(case: tuple[str, bool, bool, str, bool, bool]) -> bool:
-    """One constraint in turn for each combination of the rest; the others are slow."""
-    _, missing, groups, constraint, fixed_x, _ = case
-    return list(LOADINGS).index(constraint) == (2 * missing + groups + 3 * fixed_x) % len(LOADINGS)
+    """Each two features together at least once, constraints in turn; the whole product is slow."""
+    levels, missing, groups, constraint, fixed_x, _ = case
+    level = ("one", "two", "slopes").index(levels)
+    turn = (2 * missing + groups + level) % len(LOADINGS)
+    return list(LOADINGS).index(constraint) == turn and fixed_x == (missing + groups + level) % 2
 
 
 CASES = [
