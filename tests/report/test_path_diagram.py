@@ -110,8 +110,10 @@ ERRORS = {"estimates": "raw", "uncertainty": "se"}
 ALL = {"variances": True, "intercepts": True}
 DRAWN = [
     *((key, {}) for key in EVERY),
-    *((key, ERRORS) for key in ("hs", "democracy", "two_levels", "slopes")),
-    *((key, ALL) for key in ("hs", "democracy", "two_levels", "improper", "growth")),
+    *((key, ERRORS) for key in ("hs", "two_levels")),
+    *((key, ALL) for key in ("improper", "growth")),
+    *(pytest.param(key, ERRORS, marks=pytest.mark.slow) for key in ("democracy", "slopes")),
+    *(pytest.param(key, ALL, marks=pytest.mark.slow) for key in ("hs", "democracy", "two_levels")),
 ]
 
 

@@ -275,12 +275,12 @@ class TestBadInput:
         assert "NOT CONVERGED" in str(fit.summary())
 
     def test_few_clusters(self):
-        frame = schools(2, J=5, sizes=(20, 30))
+        frame = schools(2, J=3, sizes=(20, 30))
         # Of the warnings that come, the one about few clusters is asked for; one about the
         # boundary may come too.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            tl.sem(MODEL, frame, cluster="school")
+            tl.sem("level: 1\n y1 ~ x\nlevel: 2\n y1 ~ w", frame, cluster="school")
         assert FewGroups in [w.category for w in caught]
 
     def test_missing_exogenous_rows_are_left_out_and_counted(self):
