@@ -100,12 +100,18 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """Monte-Carlo and large designs.
+    """Monte-Carlo and large designs, whole grids, and properties on many more examples.
 
     Example: `nox -s slow`.
     """
     session.install("-e", ".", *group("test"))
-    session.run("pytest", "-m", "slow and not live_r", *session.posargs, env=ONE_THREAD)
+    properties = "hypothesis and not slow and not live_r"
+    for chosen in (
+        ("-m", "slow and not live_r"),
+        ("-m", properties, "--hypothesis-profile", "thorough"),
+    ):
+        # 5: the paths given hold no such test
+        session.run("pytest", *chosen, *session.posargs, env=ONE_THREAD, success_codes=[0, 5])
 
 
 @nox.session

@@ -36,7 +36,7 @@ def test_replicate_exits_0_and_prints_a_row_a_claim(tmp_path: Path) -> None:
             "replicate",
             *KEYS,
             "--replicates",
-            "30",
+            "16",
             "--report",
             str(files[0]),
             "--json",
@@ -58,7 +58,7 @@ def test_replicate_exits_0_and_prints_a_row_a_claim(tmp_path: Path) -> None:
 
 
 def test_replicate_exits_1_where_a_claim_is_contradicted(tmp_path: Path) -> None:
-    result = RUNNER.invoke(app, ["replicate", str(contrary(tmp_path)), "--replicates", "20"])
+    result = RUNNER.invoke(app, ["replicate", str(contrary(tmp_path)), "--replicates", "12"])
     assert result.exit_code == 1, result.output
     assert result.output.count("contradicted\n") >= 2
     assert "0 of 2 claims reproduced, 4 of 4 controls hold" in result.output
@@ -68,7 +68,7 @@ def test_json_does_not_depend_on_jobs(tmp_path: Path) -> None:
     texts = []
     for jobs in ("1", "2"):
         path = tmp_path / f"{jobs}.json"
-        arguments = ["goddard-2007", "--replicates", "12", "--jobs", jobs, "--json", str(path)]
+        arguments = ["goddard-2007", "--replicates", "6", "--jobs", jobs, "--json", str(path)]
         assert RUNNER.invoke(app, ["replicate", *arguments]).exit_code in (0, 1)
         texts.append(path.read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
@@ -94,8 +94,9 @@ def test_wrong_calls_exit_2_without_a_traceback(
     tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     data = tmp_path / "data.csv"
-    hsb = tl.datasets.load("hsb82").rename(columns={"mathach": "math"})
-    hsb.to_csv(data, index=False)
+    if "DATA" in arguments:
+        hsb = tl.datasets.load("hsb82").rename(columns={"mathach": "math"})
+        hsb.to_csv(data, index=False)
     result = RUNNER.invoke(app, [str(data) if a == "DATA" else a for a in arguments])
     assert result.exit_code == 2, result.output
     assert message in result.output

@@ -15,6 +15,7 @@ import tokenize
 import tomllib
 import types
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,19 @@ def code_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return lines
 
 
+@cache
+def survey() -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Lines of every function, and place and name of every call of a bare name."""
+    lines, calls = {}, []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines[f"{short(path)}:{node.lineno} {node.name}"] = code_lines(node)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                calls.append((f"{short(path)}:{node.lineno}", node.func.id))
+    return lines, calls
+
+
 def layers() -> list[list[str]]:
     (contract,) = PYPROJECT["tool"]["importlinter"]["contracts"]
     return [[room.strip() for room in line.split("|")] for line in contract["layers"]]
@@ -84,13 +98,9 @@ class TestLengths:
         assert not long
 
     def test_functions(self) -> None:
-        long = {
-            f"{short(path)}:{node.lineno} {node.name}": lines
-            for path in MODULES
-            for node in functions(ast.parse(path.read_text(encoding="utf-8")))
-            if (lines := code_lines(node)) > LONGEST_FUNCTION
-        }
-        assert not long
+        lines, _ = survey()
+        assert lines
+        assert not {place: n for place, n in lines.items() if n > LONGEST_FUNCTION}
 
     def test_a_function_is_counted_without_its_docstring(self) -> None:
         (node,) = functions(ast.parse('def f():\n    """One.\n\n    Two.\n    """\n    return 1\n'))
@@ -99,25 +109,19 @@ class TestLengths:
 
 class TestWords:
     def test_no_code_from_text_and_no_printing(self) -> None:
-        found = [
-            f"{short(path)}:{node.lineno} {node.func.id}"
-            for path in MODULES
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in {"eval", "exec", "compile", "print", "breakpoint"}
-        ]
-        assert not found
+        _, calls = survey()
+        assert calls
+        refused = {"eval", "exec", "compile", "print", "breakpoint"}
+        assert not [call for call in calls if call[1] in refused]
 
     def test_nothing_put_off(self) -> None:
+        words = re.compile(r"\b(TODO|FIXME|XXX)\b")
         found = [
             f"{short(path)}:{token.start[0]} {token.string}"
             for path in MODULES
-            for token in tokenize.generate_tokens(
-                io.StringIO(path.read_text(encoding="utf-8")).readline
-            )
-            if token.type in (tokenize.COMMENT, tokenize.STRING)
-            and re.search(r"\b(TODO|FIXME|XXX)\b", token.string)
+            if words.search(text := path.read_text(encoding="utf-8"))
+            for token in tokenize.generate_tokens(io.StringIO(text).readline)
+            if token.type in (tokenize.COMMENT, tokenize.STRING) and words.search(token.string)
         ]
         assert not found
 

@@ -43,6 +43,18 @@ FORMULAS = {
 structures = pytest.mark.parametrize("kind", list(FORMULAS))
 
 
+def in_turn(name: str, options: tuple[str, str]) -> pytest.MarkDecorator:
+    """Every structure with one of two options in turn; the other half is slow."""
+    return pytest.mark.parametrize(
+        ("kind", name),
+        [
+            pytest.param(kind, option, marks=() if (k + i) % 2 else pytest.mark.slow)
+            for k, kind in enumerate(FORMULAS)
+            for i, option in enumerate(options)
+        ],
+    )
+
+
 def fitted(kind: str, frame: pd.DataFrame, **options):
     memberships = moved(frame) if kind == "membership" else None
     return tl.lmm(FORMULAS[kind], frame, memberships=memberships, **options)
@@ -53,14 +65,13 @@ def frame() -> pd.DataFrame:
     return table()
 
 
-@pytest.mark.parametrize("df", ["satterthwaite", "kenward-roger"])
-@structures
+@in_turn("df", ("satterthwaite", "kenward-roger"))
 @pytest.mark.filterwarnings("ignore::teamlink.errors.BoundaryFit")
 def test_replicates_of_a_batch_equal_single_fits(frame, kind, df):
     fit = fitted(kind, frame, df=df)
     Y = tl.simulate(fit, 4, seed=2)
     found = tl.refit(fit, Y, random=True)
-    for r in range(4):
+    for r in (0, 3):
         one = fitted(kind, frame.assign(y=Y[r]), df=df)
         mine = found[found["replicate"] == r]
         p = len(one.params)
@@ -75,13 +86,12 @@ def test_replicates_of_a_batch_equal_single_fits(frame, kind, df):
         assert mine["df"].to_numpy()[:p] == pytest.approx(one.df.to_numpy(), rel=1e-5)
 
 
-@structures
-@pytest.mark.parametrize("boot", ["parametric", "residual"])
+@in_turn("boot", ("parametric", "residual"))
 def test_bootstraps_do_not_depend_on_batches(frame, kind, boot, monkeypatch):
     fit = fitted(kind, frame)
-    whole = tl.bootstrap(fit, 12, boot, seed=5)
-    monkeypatch.setattr(replicates, "_BATCH", 5)
-    parts = tl.bootstrap(fit, 12, boot, seed=5)
+    whole = tl.bootstrap(fit, 6, boot, seed=5)
+    monkeypatch.setattr(replicates, "_BATCH", 4)
+    parts = tl.bootstrap(fit, 6, boot, seed=5)
     assert parts.draws.values == pytest.approx(whole.draws.values, rel=1e-6, abs=1e-6, nan_ok=True)
     assert sum(whole.failures.values()) == 0
 

@@ -116,7 +116,7 @@ def test_coverage(kind: Any) -> None:
     assert covered >= (357 if kind == "adf" else 366)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.sampled_from(EVERY), st.floats(-50, 50), st.sampled_from([0.01, 3.0, 100.0]))
 def test_shift_stretch_and_order_change_nothing(kind: Any, shift: float, stretch: float) -> None:
     data = items(survey(30))

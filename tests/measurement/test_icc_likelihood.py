@@ -129,7 +129,7 @@ def test_ratio_interval_holds_the_ratio() -> None:
     assert low < anova.ms_between / anova.ms_within < high
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     st.sampled_from(["anova", "ml", "reml"]), st.floats(-100, 100), st.sampled_from([0.01, 40.0])
 )

@@ -146,7 +146,7 @@ class TestAcrossGroups:
         assert {"srmr_within", "srmr_between"} <= set(found.table)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(max_examples=settings().max_examples // 6)
 @given(st.permutations("abcd"), st.sampled_from([0.01, 1.0, 50.0]), st.booleans())
 def test_units_order_and_names_change_nothing(order: Any, stretch: float, swap: bool) -> None:
     data = survey(shift=0.5)

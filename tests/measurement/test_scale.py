@@ -145,7 +145,7 @@ class TestScores:
 
 
 class TestInvariance:
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=settings().max_examples // 2)
     @given(st.integers(0, 10_000))
     def test_rows_labels_and_direction(self, seed: int) -> None:
         data = survey(6, 4, seed)
@@ -163,7 +163,7 @@ class TestInvariance:
         for name in ("alpha", "icc1", "icc2", "rwg"):
             assert getattr(two, name) == pytest.approx(getattr(one, name), rel=1e-9)
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=settings().max_examples // 2)
     @given(st.integers(0, 10_000), st.sampled_from([2.0, 0.5]), st.sampled_from([-3.0, 10.0]))
     def test_stretching_the_scale(self, seed: int, stretch: float, shift: float) -> None:
         data = survey(6, 4, seed)

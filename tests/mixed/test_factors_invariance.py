@@ -16,7 +16,7 @@ import teamlink as tl
 pytestmark = pytest.mark.filterwarnings("ignore::teamlink.errors.FewGroups")
 
 seeds = st.integers(0, 10_000)
-common = settings(max_examples=6, deadline=None)
+common = settings(max_examples=settings().max_examples // 8)
 
 SAME = {"abs": 1e-7}
 """Both fits stop within 1e-10 of the optimum of a deviance of size 1e2 to 1e3."""

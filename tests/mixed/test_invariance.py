@@ -25,7 +25,7 @@ def draw(seed: int) -> pd.DataFrame:
 
 
 FORMULA = "y ~ x + z + (x | g)"
-common = settings(max_examples=15, deadline=None)
+common = settings(max_examples=settings().max_examples // 4)
 
 # Both fits stop within 1e-10 of the optimum of a deviance of size 1e2 to 1e3.
 SAME = {"abs": 1e-7}

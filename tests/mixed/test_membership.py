@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
@@ -41,7 +41,6 @@ def by_hand(frame, kind):
 
 
 @pytest.mark.parametrize("kind", ["cumulative", "share", "acute"])
-@settings(max_examples=40, deadline=None)
 @given(frame=careers())
 def test_weights_are_those_of_the_definition(kind, frame):
     found = tl.cumulative_membership(frame, "school", "child", "year", kind)
@@ -50,7 +49,6 @@ def test_weights_are_those_of_the_definition(kind, frame):
     assert found.weights.toarray() == pytest.approx(W, abs=1e-12)
 
 
-@settings(max_examples=40, deadline=None)
 @given(frame=careers())
 def test_shares_sum_to_one_and_doses_to_the_number_of_occasions(frame):
     share = tl.cumulative_membership(frame, "school", "child", "year", "share").weights
@@ -60,7 +58,6 @@ def test_shares_sum_to_one_and_doses_to_the_number_of_occasions(frame):
     assert np.array_equal(dose.sum(axis=1), occasion)
 
 
-@settings(max_examples=40, deadline=None)
 @given(frame=careers())
 def test_acute_is_dummy_coding(frame):
     acute = tl.cumulative_membership(frame, "school", "child", "year", "acute")

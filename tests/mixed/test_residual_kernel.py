@@ -120,7 +120,7 @@ def evaluate(columns, q, shape, bundles, eta, Lambda, reml, n_groups):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=12)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     seed=st.integers(0, 10_000),
     nested=st.booleans(),

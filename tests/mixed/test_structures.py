@@ -40,7 +40,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.parametrize("reml", [True, False])
-@settings(max_examples=4)
+@settings(max_examples=settings().max_examples // 12)
 @given(seed=st.integers(0, 1000))
 def test_derivatives(formula: str, reml: bool, seed: int) -> None:
     model = bind(design(formula, table(1)), reml, "satterthwaite")

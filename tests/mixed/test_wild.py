@@ -86,7 +86,7 @@ def test_tests_impose_the_null(formula, make, by, kind):
     fit = tl.lmm(formula, table)
     robust = tl.robust(fit, kind, cluster=None if by is None else table[by])
     codes = robust.model.clusters.codes
-    n, J = 40, codes.max() + 1
+    n, J = 20, codes.max() + 1
     found = tl.test(robust, "x = 0.3, w = 0", wild=n, seed=2)
     X, V, M, A = matrices(fit, codes, kind)
     y, L, rhs = fit.model.design.y, np.eye(X.shape[1])[1:3], np.array([0.3, 0.0])

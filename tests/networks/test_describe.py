@@ -36,7 +36,6 @@ def roster(m: np.ndarray, school: str = "s") -> pd.DataFrame:
 
 
 @given(matrices())
-@settings(max_examples=30, deadline=None)
 def test_brute_force_and_networkx(m: np.ndarray) -> None:
     n = len(m)
     row = tl.networks.describe(edge_list(m), "school", roster=roster(m)).loc["s"]
@@ -63,7 +62,7 @@ def test_brute_force_and_networkx(m: np.ndarray) -> None:
 
 
 @given(matrices(), matrices(), st.randoms(use_true_random=False))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 def test_schools_apart_and_names_do_not_matter(a: np.ndarray, b: np.ndarray, rnd) -> None:
     alone = [tl.networks.describe(edge_list(m), "school", roster=roster(m)) for m in (a, b)]
     new = list(range(100, 100 + len(a)))
@@ -78,7 +77,6 @@ def test_schools_apart_and_names_do_not_matter(a: np.ndarray, b: np.ndarray, rnd
 
 
 @given(matrices(), st.booleans())
-@settings(max_examples=30, deadline=None)
 def test_betweenness_by_matrices_and_by_search(m: np.ndarray, directed: bool) -> None:
     if not directed:
         m = np.triu(m)

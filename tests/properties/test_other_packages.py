@@ -16,8 +16,15 @@ def hsb() -> pd.DataFrame:
     return tl.datasets.load("hsb82").assign(intercept=1.0)
 
 
-@pytest.mark.parametrize("reml", [True, False])
-@pytest.mark.parametrize("slopes", [False, True])
+@pytest.mark.parametrize(
+    ("reml", "slopes"),
+    [
+        (True, True),
+        (False, False),
+        pytest.param(True, False, marks=pytest.mark.slow),
+        pytest.param(False, True, marks=pytest.mark.slow),
+    ],
+)
 def test_statsmodels_finds_no_better_optimum(hsb, reml, slopes):
     random = ["intercept", "cses"] if slopes else ["intercept"]
     theirs = MixedLM(

@@ -44,7 +44,7 @@ def changed(goddard: str) -> Changed:
 
     def change(values: dict[str, float] | None = None, **words: str) -> Study:
         # a smaller large world than the registry's: enough for tests, and quick
-        text = goddard.replace('status = "ready"\n', 'status = "ready"\ntruth_times = 20\n', 1)
+        text = goddard.replace('status = "ready"\n', 'status = "ready"\ntruth_times = 5\n', 1)
         for name, value in (values or {}).items():
             text = with_value(text, name, value)
         for old, new in words.items():

@@ -24,7 +24,7 @@ def test_a_sign_error_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
         return sound(pair * [1.0, -1.0])
 
     monkeypatch.setattr(correlation, "_correlation", turned)
-    again = replicate("brookings-2012", replicates=40)
+    again = replicate("brookings-2012", replicates=20)
     verdicts = again.claims.set_index("claim")["verdict"]
     assert verdicts["T12b-1"] == "contradicted"
     assert not again.ok
@@ -39,7 +39,7 @@ def test_a_sign_error_in_the_mixed_model_is_found_out(monkeypatch: pytest.Monkey
         return row
 
     monkeypatch.setattr(lmm, "read_off", turned)
-    again = replicate("goddard-2007", replicates=10)
+    again = replicate("goddard-2007", replicates=6)
     assert (again.claims["verdict"] == "contradicted").all()
 
 
@@ -70,7 +70,7 @@ def test_a_dropped_random_effect_is_found_out(
 ) -> None:
     study = changed({"math.school_sd": 0.3, "reading.school_sd": 0.3})
     monkeypatch.setattr(MixedAnalysis, "estimate_together", staticmethod(least_squares))
-    again = replicate(study, replicates=20)
+    again = replicate(study, replicates=12)
     zero = again.controls[again.controls["control"] == "effect zero"]
     assert (zero["significant"] > zero["most"]).all()
     assert not zero["holds"].any()

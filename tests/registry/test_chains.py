@@ -172,7 +172,7 @@ def test_three_studies_share_one_population() -> None:
 
 def test_without_efficacy_the_path_is_there_and_with_it_it_is_gone() -> None:
     shown, gone = (
-        replicate(key, seed=1, replicates=16).claims.set_index("claim")
+        replicate(key, seed=1, replicates=10).claims.set_index("claim")
         for key in ("goddard-2010", "goddard-2015")
     )
     assert shown.loc["G10b", "recovered"] == "positive"
@@ -182,7 +182,7 @@ def test_without_efficacy_the_path_is_there_and_with_it_it_is_gone() -> None:
 
 
 def test_mediation_for_mathematics_alone() -> None:
-    again = replicate("leana-2006", seed=1, replicates=24)
+    again = replicate("leana-2006", seed=1, replicates=16)
     assert again.claims.set_index("claim")["recovered"].to_dict() == {
         "L06a1": "positive", "L06a2": "positive", "L06a3": "positive", "L06a4": "positive",
         "L06b1": "positive", "L06b2": "null",
@@ -231,7 +231,7 @@ def test_a_broken_estimator_is_found_out(
 
 
 def test_a_per_cent_is_a_ratio_of_scores() -> None:
-    again = replicate("leana-2011", seed=1, replicates=15)
+    again = replicate("leana-2011", seed=1, replicates=10)
     row = again.claims.iloc[0]
     assert row["verdict"] == "reproduced"
     assert 1.05 < row["estimate"] < 1.065

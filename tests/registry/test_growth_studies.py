@@ -197,7 +197,7 @@ def test_without_random_slopes_of_pupils_too_much_is_found() -> None:
     for name, value in changes.items():
         head, mark, tail = text.partition(f'name = "{name}"\nvalue = ')
         text = head + mark + repr(value) + tail[tail.index("\n") :]
-    again = replicate(parse_study(text), replicates=25)
+    again = replicate(parse_study(text), replicates=18)
     zero = again.controls[again.controls["control"] == "effect zero"]
     assert (zero["significant"] > zero["most"]).any()
     assert not zero["holds"].all()

@@ -92,5 +92,5 @@ def test_dropped_weights_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
         return weighted_contrast(y, np.ones_like(w), side)
 
     monkeypatch.setattr(share, "weighted_contrast", plain)
-    again = replicate("metlife-2009", replicates=25)
+    again = replicate("metlife-2009", replicates=15)
     assert not again.ok

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import teamlink as tl
+from teamlink.fitting.model import Derivatives
 from teamlink.structural.estimation import Options, bind
 from teamlink.structural.model import StructuralModel
 from teamlink.typing import Array
@@ -25,6 +26,7 @@ def model(name: str) -> StructuralModel:
     return found
 
 
+@cache
 def points(name: str) -> Array:
     """Three points (3, k) around the start, where the likelihood exists."""
     rng = np.random.default_rng(7)
@@ -37,42 +39,39 @@ def points(name: str) -> Array:
     return np.array(found)
 
 
+@cache
+def around(name: str) -> tuple[Array, list[Derivatives]]:
+    """Steps h (k, 3), and all that lies 1, -1, 2, -2 steps along each coordinate of the points."""
+    theta = points(name)
+    k = theta.shape[1]
+    h = 1e-5 * np.maximum(np.abs(theta), 0.1).T
+    ways = np.eye(k)[:, None, :] * h[:, :, None]
+    one = np.zeros(3 * k, dtype=np.intp)
+    return h, [
+        model(name).deviance((theta + sign * ways).reshape(-1, k), one) for sign in (1, -1, 2, -2)
+    ]
+
+
 @combinations
 def test_gradient(name: str) -> None:
     """Below 1e-7 of its own size: steps of 1e-5 leave 1e-10 of truncation, 1e-10 of rounding."""
-    theta = points(name)
-    one = np.zeros(3, dtype=np.intp)
-    m = model(name)
-    found = m.deviance(theta, one).gradient
+    found = model(name).deviance(points(name), np.zeros(3, dtype=np.intp)).gradient
     size = np.abs(found).max(axis=1)
-    for j in range(theta.shape[1]):
-        h = 1e-5 * np.maximum(np.abs(theta[:, j]), 0.1)
-        sides = []
-        for sign in (1, -1, 2, -2):
-            moved = theta.copy()
-            moved[:, j] += sign * h
-            sides.append(m.deviance(moved, one).value)
-        slope = (8 * (sides[0] - sides[1]) - (sides[2] - sides[3])) / (12 * h)
-        assert (np.abs(slope - found[:, j]) <= 1e-7 * (1 + size)).all()
+    h, sides = around(name)
+    up, down, up2, down2 = (side.value.reshape(h.shape) for side in sides)
+    slope = (8 * (up - down) - (up2 - down2)) / (12 * h)
+    assert (np.abs(slope.T - found) <= 1e-7 * (1 + size)[:, None]).all()
 
 
 @combinations
 def test_hessian(name: str) -> None:
-    theta = points(name)
-    one = np.zeros(3, dtype=np.intp)
-    m = model(name)
-    found = m.deviance(theta, one).hessian
+    found = model(name).deviance(points(name), np.zeros(3, dtype=np.intp)).hessian
     np.testing.assert_allclose(found, found.transpose(0, 2, 1), rtol=1e-9, atol=1e-9)
     size = np.abs(found).max(axis=(1, 2))
-    for j in range(theta.shape[1]):
-        h = 1e-5 * np.maximum(np.abs(theta[:, j]), 0.1)
-        sides = []
-        for sign in (1, -1):
-            moved = theta.copy()
-            moved[:, j] += sign * h
-            sides.append(m.deviance(moved, one).gradient)
-        slope = (sides[0] - sides[1]) / (2 * h[:, None])
-        assert (np.abs(slope - found[:, :, j]) <= 1e-6 * (1 + size)[:, None]).all()
+    h, sides = around(name)
+    up, down = (side.gradient.reshape(*h.shape, -1) for side in sides[:2])
+    slope = (up - down) / (2 * h[:, :, None])
+    assert (np.abs(slope.transpose(1, 2, 0) - found) <= 1e-6 * (1 + size)[:, None, None]).all()
 
 
 @combinations

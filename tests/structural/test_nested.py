@@ -39,12 +39,21 @@ def schools(seed, J=40, missing=0.0, sizes=(2, 9)):
     return frame
 
 
-def differences(function, at, step=1e-4):
-    """Derivatives of a function of many vectors (A, k) at once, of order four."""
+def slope_and_bend(function, at, step=1e-4):
+    """Differences (k,) of values and (k, k) of gradients, of order four.
+
+    `function` gives both at many points (A, k) at once, so each point is asked for once.
+    """
+
+    def both(points):
+        found = function(points)
+        return np.column_stack([found.value, found.gradient])
+
     E = step * np.eye(len(at))
-    near = function(at + E) - function(at - E)
-    far = function(at + 2 * E) - function(at - 2 * E)
-    return (8 * near - far) / (12 * step)
+    near = both(at + E) - both(at - E)
+    far = both(at + 2 * E) - both(at - 2 * E)
+    found = (8 * near - far) / (12 * step)
+    return found[:, 0], found[:, 1:]
 
 
 CASES = {
@@ -266,12 +275,12 @@ class TestBadInput:
         assert "NOT CONVERGED" in str(fit.summary())
 
     def test_few_clusters(self):
-        frame = schools(2, J=5, sizes=(20, 30))
+        frame = schools(2, J=3, sizes=(20, 30))
         # Of the warnings that come, the one about few clusters is asked for; one about the
         # boundary may come too.
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            tl.sem(MODEL, frame, cluster="school")
+            tl.sem("level: 1\n y1 ~ x\nlevel: 2\n y1 ~ w", frame, cluster="school")
         assert FewGroups in [w.category for w in caught]
 
     def test_missing_exogenous_rows_are_left_out_and_counted(self):

@@ -130,7 +130,7 @@ class TestBoundary:
 
 
 class TestInvariance:
-    @settings(max_examples=15)
+    @settings(max_examples=settings().max_examples // 4)
     @given(st.integers(0, 1000))
     def test_units(self, seed):
         rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ import teamlink as tl
 from teamlink.structural.implied import Moments
 
 from . import dense
-from .test_nested import differences, schools
+from .test_nested import schools, slope_and_bend
 
 FACTOR = """
 level: 1
@@ -73,8 +73,7 @@ def test_gradient_and_hessian(model, data):
         return fit.model.deviance(points, np.zeros(len(points), dtype=np.intp))
 
     here = at(theta[None])
-    slope = differences(lambda points: at(points).value, theta)
-    bend = differences(lambda points: at(points).gradient, theta)
+    slope, bend = slope_and_bend(at, theta)
     assert here.gradient[0] == pytest.approx(slope, rel=1e-7, abs=1e-6)
     assert here.hessian[0] == pytest.approx(bend, abs=1e-7 * np.abs(bend).max())
 

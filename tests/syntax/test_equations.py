@@ -225,7 +225,7 @@ def relations(draw: Any) -> Relation:
 
 class TestPrinting:
     @given(st.lists(relations(), min_size=1, max_size=4))
-    @settings(max_examples=150)
+    @settings(max_examples=settings().max_examples * 2)
     def test_what_is_printed_reads_back(self, said: list[Relation]) -> None:
         printed = str(Equations(tuple(said)))
         # Values of labels that are all missing read as a parameter that is free.
@@ -234,7 +234,7 @@ class TestPrinting:
         assert str(again) == printed
 
     @given(expressions(), expressions(), st.sampled_from(["==", "<", ">"]))
-    @settings(max_examples=150)
+    @settings(max_examples=settings().max_examples * 2)
     def test_arithmetic_reads_back(self, one: str, two: str, operator: str) -> None:
         said = read_equations(f"d := {one};\n{one} {operator} {two}")
         assert read_equations(str(said)) == said
@@ -259,13 +259,13 @@ PIECES = st.sampled_from([*WORDS.split(), "\n"])
 
 class TestAnyText:
     @given(st.lists(PIECES, max_size=25))
-    @settings(max_examples=400)
+    @settings(max_examples=settings().max_examples * 4)
     def test_of_pieces_of_the_language(self, pieces: list[str]) -> None:
         self.check(" ".join(pieces))
         self.check("".join(pieces))
 
     @given(st.text(max_size=40))
-    @settings(max_examples=200)
+    @settings(max_examples=settings().max_examples * 4)
     def test_of_any_characters(self, text: str) -> None:
         self.check(text)
 

@@ -216,7 +216,7 @@ def check_code(text: str) -> None:
                 assert ast.unparse(node) in CONTRASTS
 
 
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=settings().max_examples * 4)
 @given(st.one_of(ANY, ANY.map("y ~ {}".format), damaged()))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
