@@ -194,8 +194,11 @@ class CompleteData:
 
 def _along(Li: Array, tangents: Tangents, means: bool) -> tuple[Array, Array]:
     """Whitened tangents: (R, n, p, p) and (R, n, p)."""
+    R, n, p, _ = tangents.Sigma.shape
     Lt = Li.transpose(0, 2, 1)
-    X = Li[:, None] @ tangents.Sigma @ Lt[:, None]
+    # As the tangents are symmetric, all of them are whitened by one product a side.
+    half = (tangents.Sigma.reshape(R, n * p, p) @ Lt).reshape(R, n, p, p)
+    X = (half.transpose(0, 1, 3, 2).reshape(R, n * p, p) @ Lt).reshape(R, n, p, p)
     return X, tangents.mu @ Lt if means else tangents.mu
 
 

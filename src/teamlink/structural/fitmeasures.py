@@ -121,8 +121,7 @@ def srmr(sample: Sequence[Moments], model: Sequence[Moments], sizes: Array, mean
     for seen, said, n in zip(sample, model, sizes, strict=True):
         S = seen.Sigma[0]
         sd = np.sqrt(np.diag(S))
-        i, j = np.tril_indices(len(S))
-        rest = ((S - said.Sigma[0]) / np.outer(sd, sd))[i, j]
+        rest = ((S - said.Sigma[0]) / np.outer(sd, sd))[np.tri(len(S), dtype=np.bool_)]
         if means:
             rest = np.concatenate([rest, (seen.mu[0] - said.mu[0]) / sd])
         total += n * float(np.sqrt((rest**2).mean()))

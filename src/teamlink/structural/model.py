@@ -13,6 +13,7 @@ model's deviance; what they add is taken off, so the deviance is that of the oth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.structural import resample
 from teamlink.structural.constraints import Coordinates, ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
-from teamlink.structural.discrepancy import Likelihood
+from teamlink.structural.discrepancy import Likelihood, Point
 from teamlink.structural.drawing import simulated
 from teamlink.structural.implied import (
     Moments,
@@ -132,13 +133,12 @@ class StructuralModel:
         The latter are "observed", or "expected" by the model, or those "along" the moments as if
         these were linear in the parameters.
         """
-        blocks = self.structure.blocks
         states = self.states(x, index)
-        point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
-        along = [tangents(b, s) for b, s in zip(blocks, states, strict=True)]
-        H = point.curvature(along, expected=kind == "expected")
+        point = self._point(states, index)
+        H = self._along(point, states, kind)
         slope, at = [], 0
-        for block, state, G, g in zip(blocks, states, point.Sigma, point.mu, strict=True):
+        parts = zip(self.structure.blocks, states, point.Sigma, point.mu, strict=True)
+        for block, state, G, g in parts:
             back = adjoints(block, state, G, g)
             slope.append(gradient(block, state, back))
             n = slope[-1].shape[1]
@@ -147,6 +147,15 @@ class StructuralModel:
             at += n
         value = point.value - self.offset[index]
         return value, self._gathered(np.concatenate(slope, axis=1)), self._gathered_twice(H)
+
+    def _point(self, states: Sequence[State], index: Codes) -> Point:
+        """The likelihood at the moments of states."""
+        return self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
+
+    def _along(self, point: Point, states: Sequence[State], kind: str) -> Array:
+        """Second derivatives (A, n, n) in slots, as if moments were linear in them."""
+        along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
+        return point.curvature(along, expected=kind == "expected")
 
     def _gathered(self, slots: Array) -> Array:
         """Slopes in slots (R, n) as slopes in parameters (R, q)."""
@@ -160,7 +169,10 @@ class StructuralModel:
 
     def hessian(self, x: Array, index: Codes, kind: str) -> Array:
         """Second derivatives of the deviance (A, q, q) of a kind, see `derivatives`."""
-        return self.derivatives(x, index, kind)[2]
+        if kind == "observed":
+            return self.derivatives(x, index)[2]
+        states = self.states(x, index)
+        return self._gathered_twice(self._along(self._point(states, index), states, kind))
 
     def n_clusters(self) -> int:
         """See `teamlink.fitting.model.Reweights`: clusters, or rows where there are none."""

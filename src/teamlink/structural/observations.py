@@ -145,7 +145,7 @@ def _at_once(data: Table, names: Sequence[str]) -> Array | None:
     """All variables (n, p), where they are plain columns of numbers in a pandas frame."""
     if not isinstance(data, pd.DataFrame) or not len(data) or not data.columns.is_unique:
         return None
-    if not set(names) <= set(data.columns):
+    if not all(name in data.columns for name in names):
         return None
     columns = [data[name] for name in names]
     if all(isinstance(own.dtype, np.dtype) and own.dtype.kind in "fiub" for own in columns):

@@ -23,17 +23,13 @@ from teamlink.typing import Array
 __all__ = ["row_values", "standardized", "standardized_values"]
 
 
-def row_values(model: StructuralModel, x: Array) -> Array:
+def row_values(model: StructuralModel, x: Array, states: Sequence[State]) -> Array:
     """Value (rows,) of each row of the table at x (q,), moments of exogenous variables included."""
-    table = model.structure.table
-    states = model.states(x[None], np.zeros(1, dtype=np.intp))
-    found = np.empty(len(table.rows))
-    for i, (row, j) in enumerate(zip(table.rows, model.structure.row_parameter, strict=True)):
-        if j >= 0:
-            found[i] = x[j]
-        elif not row.exogenous:
-            found[i] = row.value
-        else:
+    table, of = model.structure.table, model.structure.row_parameter
+    found = np.array([row.value for row in table.rows])
+    found[of >= 0] = x[of[of >= 0]]
+    for i, row in enumerate(table.rows):
+        if row.exogenous:
             b = _block_of(model, row)
             place = {name: k for k, name in enumerate(model.structure.blocks[b].variables)}
             left = place[row.lhs]
@@ -63,8 +59,8 @@ def standardized(
     slopes : (rows + definitions, q)
     """
     table = model.structure.table
-    values = row_values(model, x)
     states = model.states(x[None], np.zeros(1, dtype=np.intp))
+    values = row_values(model, x, states)
     duals: list[Dual] = []
     logs = [
         _log_sd(model, b, block, state, kind)
@@ -96,8 +92,7 @@ def _log_sd(
     """Places; sd and residual sd (2, v) of all variables; slopes (v, q) of their logarithms."""
     E, C, S = state.E[0], state.C[0], state.S[0]
     a = 2 * E[:, block.a_row] * C[:, block.a_col]
-    twice = np.where(block.s_row == block.s_col, 1.0, 2.0)
-    s = E[:, block.s_row] * E[:, block.s_col] * twice
+    s = E[:, block.s_row] * E[:, block.s_col] * block.twice
     slots = np.concatenate([a, s, np.zeros((len(E), len(block.m_row)))], axis=1)
     at = sum(len(other.of) for other in model.structure.blocks[:b])
     selection = model.structure.selection[at : at + len(block.of)]
