@@ -148,14 +148,33 @@ class Moments:
 class Tangents:
     """Derivatives of the moments of one block in n directions.
 
+    Those of Sigma have rank two: ``dSigma = l r' + r l'``.
+
     Attributes
     ----------
-    Sigma : (R, n, p, p)
+    left, right : (R, n, p) l and r
     mu : (R, n, p)
     """
 
-    Sigma: Array
+    left: Array
+    right: Array
     mu: Array
+
+    @property
+    def Sigma(self) -> Array:
+        """(R, n, p, p)."""
+        half = self.left[..., :, None] * self.right[..., None, :]
+        found: Array = half + half.swapaxes(-1, -2)
+        return found
+
+    def take(self, rows: Codes) -> Tangents:
+        """Those of some replicates."""
+        return Tangents(self.left[rows], self.right[rows], self.mu[rows])
+
+    def turned(self, M: Array) -> Tangents:
+        """Those of ``M Sigma M'`` and ``M mu``, M (R, p, p)."""
+        Mt = M.transpose(0, 2, 1)
+        return Tangents(self.left @ Mt, self.right @ Mt, self.mu @ Mt)
 
 
 def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
@@ -248,21 +267,19 @@ def gradient(block: Block, state: State, back: Adjoints) -> Array:
 
 
 def tangents(block: Block, state: State) -> Tangents:
-    """Derivatives of Sigma (R, n, p, p) and mu (R, n, p) in the slots of a block."""
+    """Derivatives of the moments in the slots of a block."""
     p = block.p
     Eo = state.E[:, :p, :].transpose(0, 2, 1)
     Co = state.C[:, :p, :].transpose(0, 2, 1)
-    R, na, ns, nm = len(Eo), len(block.a_row), len(block.s_row), len(block.m_row)
-    left = Eo[:, np.concatenate([block.a_row, block.s_row])]
-    right = np.concatenate(
-        [Co[:, block.a_col], Eo[:, block.s_col] * (block.twice / 2)[:, None]], axis=1
-    )
-    half = left[:, :, :, None] * right[:, :, None, :]
-    Sigma, mu = np.zeros((R, na + ns + nm, p, p)), np.zeros((R, na + ns + nm, p))
-    Sigma[:, : na + ns] = half + half.transpose(0, 1, 3, 2)
-    mu[:, :na] = left[:, :na] * state.mean[:, block.a_col, None]
-    mu[:, na + ns :] = Eo[:, block.m_row]
-    return Tangents(Sigma, mu)
+    left = Eo.take(np.concatenate([block.a_row, block.s_row, block.m_row]), axis=1)
+    right, mu = np.zeros(left.shape), np.zeros(left.shape)
+    a = len(block.a_row)
+    s = a + len(block.s_row)
+    right[:, :a] = Co.take(block.a_col, axis=1)
+    right[:, a:s] = Eo.take(block.s_col, axis=1) * (block.twice / 2)[:, None]
+    mu[:, :a] = left[:, :a] * state.mean[:, block.a_col, None]
+    mu[:, s:] = left[:, s:]
+    return Tangents(left, right, mu)
 
 
 def second_order(block: Block, state: State, back: Adjoints) -> Array:

@@ -188,10 +188,9 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
         state = implied(block, zero[None], own.Sigma, own.mu)
         if not np.isfinite(state.Sigma).all():
             return x
-        ways = tangents(block, state)
-        L = Li[0]
-        white = np.sqrt(0.5) * (L @ ways.Sigma[0] @ L.T).reshape(len(block.of), -1)
-        rows = np.concatenate([white, ways.mu[0] @ L.T], axis=1).T
+        L, ways = Li[0], tangents(block, state).turned(Li)
+        white = np.sqrt(0.5) * ways.Sigma[0].reshape(len(block.of), -1)
+        rows = np.concatenate([white, ways.mu[0]], axis=1).T
         left.append(rows @ structure.selection[at : at + len(block.of)])
         at += len(block.of)
         gap = np.sqrt(0.5) * (L @ (own.Sigma[0] - state.Sigma[0]) @ L.T)
