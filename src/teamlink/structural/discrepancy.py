@@ -193,11 +193,13 @@ def _traces(l: Array, r: Array, M: Array | None) -> Array:  # noqa: E741
     l, r : (R, n, p)
     M : (R, p, p) symmetric; None for the unit matrix
     """
-    lM, rM = (l, r) if M is None else (l @ M, r @ M)
     lt, rt = l.transpose(0, 2, 1), r.transpose(0, 2, 1)
-    crossed = (r @ lt) * (lM @ rt)
-    found: Array = (r @ rt) * (lM @ lt) + (l @ lt) * (rM @ rt)
-    return found + crossed + crossed.transpose(0, 2, 1)
+    ll, rr, lr = l @ lt, r @ rt, l @ rt
+    if M is None:
+        return np.asarray(2 * (ll * rr + lr * lr.transpose(0, 2, 1)))
+    lM, rM = l @ M, r @ M
+    crossed = lr.transpose(0, 2, 1) * (lM @ rt)
+    return np.asarray(rr * (lM @ lt) + ll * (rM @ rt) + crossed + crossed.transpose(0, 2, 1))
 
 
 def block_diagonal(parts: Sequence[Array]) -> Array:

@@ -259,9 +259,10 @@ def add_singular(
             "use fewer variables or more rows",
         )  # fmt: skip
         return
-    w, Q = np.linalg.eigh(S / np.sqrt(np.outer(d, d)))
-    if w[0] < _SINGULAR:
-        tied = [name for name, q in zip(names, Q[:, 0], strict=True) if abs(q) > 1e-3]
+    correlation = S / np.sqrt(np.outer(d, d))
+    if np.linalg.eigvalsh(correlation)[0] < _SINGULAR:
+        flat = np.linalg.eigh(correlation)[1][:, 0]
+        tied = [name for name, q in zip(names, flat, strict=True) if abs(q) > 1e-3]
         faults.add(
             f"{', '.join(tied)} determine each other: the covariance is not positive definite",
             where, "leave one of them out",

@@ -36,6 +36,7 @@ def _labels(fit: StructuralFit) -> dict[str, object]:
     ]
     names = ("lhs", "op", "rhs", "level", "group", "label")
     columns: dict[str, object] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns |= {name: np.array(columns[name], dtype=np.int64) for name in ("level", "group")}
     if fit.options.group is not None:
         columns["group_label"] = [fit.table.groups[row[4] - 1] if row[4] else "" for row in rows]
     return columns
