@@ -128,9 +128,9 @@ def _relative(S: Array, sd: Array, indicators: Codes, marker: int) -> Array:
     """Loadings of the indicators relative to that of the marker.
 
     That of i has all indicators but i and the marker for instruments. With s the covariances of
-    the others with the marker and P the inverse of those among them, leaving i out takes
-    ``t_i u_i`` from ``s' P s``, where ``t = P s`` and ``u_i = t_i / P_ii``, and leaves ``s_i - u_i``
-    of its own covariance.
+    the others with the marker and P the inverse of those among them, ``t = P s`` and
+    ``u_i = t_i / P_ii``: leaving i out takes ``t_i u_i`` from ``s' P s``, and i as the others
+    predict it has the covariance ``s_i - u_i`` with the marker.
     """
     found: Array = np.where(S[indicators, marker] < 0, -1.0, 1.0) * sd[indicators] / sd[marker]
     if len(indicators) < 3:

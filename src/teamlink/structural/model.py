@@ -13,7 +13,7 @@ model's deviance; what they add is taken off, so the deviance is that of the oth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,10 @@ from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.structural import resample
 from teamlink.structural.constraints import Coordinates, ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
-from teamlink.structural.discrepancy import Likelihood, Point
+from teamlink.structural.discrepancy import Likelihood, Point, block_diagonal
 from teamlink.structural.drawing import simulated
 from teamlink.structural.implied import (
+    Adjoints,
     Moments,
     State,
     adjoints,
@@ -133,29 +134,30 @@ class StructuralModel:
         The latter are "observed", or "expected" by the model, or those "along" the moments as if
         these were linear in the parameters.
         """
-        states = self.states(x, index)
-        point = self._point(states, index)
-        H = self._along(point, states, kind)
-        slope, at = [], 0
-        parts = zip(self.structure.blocks, states, point.Sigma, point.mu, strict=True)
-        for block, state, G, g in parts:
-            back = adjoints(block, state, G, g)
-            slope.append(gradient(block, state, back))
-            n = slope[-1].shape[1]
-            if kind == "observed":
-                H[:, at : at + n, at : at + n] += second_order(block, state, back)
-            at += n
+        states, point, backs = self._at(x, index)
+        parts = zip(self.structure.blocks, states, backs, strict=True)
+        slope = np.concatenate([gradient(*part) for part in parts], axis=1)
         value = point.value - self.offset[index]
-        return value, self._gathered(np.concatenate(slope, axis=1)), self._gathered_twice(H)
+        return value, self._gathered(slope), self._second(states, point, backs, kind)
 
-    def _point(self, states: Sequence[State], index: Codes) -> Point:
-        """The likelihood at the moments of states."""
-        return self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
+    def _at(self, x: Array, index: Codes) -> tuple[tuple[State, ...], Point, list[Adjoints]]:
+        """Every block, the likelihood there, and its slopes carried back."""
+        states = self.states(x, index)
+        point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
+        parts = zip(self.structure.blocks, states, point.Sigma, point.mu, strict=True)
+        return states, point, [adjoints(*part) for part in parts]
 
-    def _along(self, point: Point, states: Sequence[State], kind: str) -> Array:
-        """Second derivatives (A, n, n) in slots, as if moments were linear in them."""
-        along = [tangents(b, s) for b, s in zip(self.structure.blocks, states, strict=True)]
-        return point.curvature(along, expected=kind == "expected")
+    def _second(
+        self, states: Sequence[State], point: Point, backs: Sequence[Adjoints], kind: str
+    ) -> Array:
+        """Second derivatives of a kind (A, q, q), see `derivatives`."""
+        blocks = self.structure.blocks
+        along = [tangents(b, s) for b, s in zip(blocks, states, strict=True)]
+        H = point.curvature(along, expected=kind == "expected")
+        if kind == "observed":
+            parts = zip(blocks, states, backs, strict=True)
+            H += block_diagonal([second_order(*part) for part in parts])
+        return self._gathered_twice(H)
 
     def _gathered(self, slots: Array) -> Array:
         """Slopes in slots (R, n) as slopes in parameters (R, q)."""
@@ -167,12 +169,14 @@ class StructuralModel:
         found: Array = self.structure.selection.T @ slots @ self.structure.selection
         return found
 
+    def hessians(self, x: Array, index: Codes, kinds: Iterable[str]) -> dict[str, Array]:
+        """Second derivatives of the deviance (A, q, q) of each kind, see `derivatives`."""
+        there = self._at(x, index)
+        return {kind: self._second(*there, kind) for kind in kinds}
+
     def hessian(self, x: Array, index: Codes, kind: str) -> Array:
-        """Second derivatives of the deviance (A, q, q) of a kind, see `derivatives`."""
-        if kind == "observed":
-            return self.derivatives(x, index)[2]
-        states = self.states(x, index)
-        return self._gathered_twice(self._along(self._point(states, index), states, kind))
+        """Second derivatives of the deviance (A, q, q) of one kind."""
+        return self.hessians(x, index, [kind])[kind]
 
     def n_clusters(self) -> int:
         """See `teamlink.fitting.model.Reweights`: clusters, or rows where there are none."""

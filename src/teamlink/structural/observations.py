@@ -261,8 +261,8 @@ def add_singular(
         return
     correlation = S / np.sqrt(np.outer(d, d))
     if np.linalg.eigvalsh(correlation)[0] < _SINGULAR:
-        flat = np.linalg.eigh(correlation)[1][:, 0]
-        tied = [name for name, q in zip(names, flat, strict=True) if abs(q) > 1e-3]
+        Q = np.linalg.eigh(correlation)[1]
+        tied = [name for name, q in zip(names, Q[:, 0], strict=True) if abs(q) > 1e-3]
         faults.add(
             f"{', '.join(tied)} determine each other: the covariance is not positive definite",
             where, "leave one of them out",

@@ -166,7 +166,6 @@ def saturated_two_level(stats: SizeMoments, both: Mask) -> Saturated:
     A variable that is constant within every cluster has no variance within, and the likelihood no
     maximum; such a variable belongs to the cluster.
     """
-
     outset = sizes_outset(stats, both)
     scaled = stats.select(outset.order_z, outset.order_y).scaled(
         np.concatenate([outset.centre_z, outset.centre_y]),
