@@ -77,6 +77,8 @@ class Coordinates:
         x0 = self.x0 if self.x0.ndim == 1 else self.x0[: len(x)]
         # Without equalities K is the unit matrix.
         u = (x - x0) @ np.linalg.pinv(self.K).T if self.k < len(self.K) else x - x0
+        if not self.bounded.any():
+            return np.asarray(u / self.scale)
         low, high = np.isfinite(self.low), np.isfinite(self.high)
         both, one = low & high, low ^ high
         with np.errstate(invalid="ignore", divide="ignore"):

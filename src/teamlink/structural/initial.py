@@ -165,7 +165,7 @@ def _variances(block: Block, S: Array, psi: Array) -> Array:
     explained[block.a_row] = True
     explained |= (block.A != 0).any(axis=1)
     plain = np.flatnonzero(~explained[:p])
-    found[np.ix_(plain, plain)] = S[np.ix_(plain, plain)]
+    found[plain[:, None], plain] = S[plain[:, None], plain]
     d = np.where(explained[:p], 0.5, 1.0) * np.diag(S)
     found[np.arange(p), np.arange(p)] = d
     found[np.arange(p, v), np.arange(p, v)] = psi[p:]
