@@ -161,7 +161,6 @@ def coordinates(table: ParameterTable, row_parameter: Codes, names: tuple[str, .
         A constraint names what is not there, is not linear, or contradicts another.
     """
     q = len(names)
-    ordered_definitions(table)
     forms = linear_forms(table, row_parameter, q) if table.constraints else {}
     low, high = _row_bounds(table, row_parameter, q)
     system: list[Array] = []

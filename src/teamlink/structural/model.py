@@ -24,7 +24,7 @@ from teamlink.errors import OptionError
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.structural import resample
-from teamlink.structural.constraints import Coordinates, ordered_definitions
+from teamlink.structural.constraints import Coordinates
 from teamlink.structural.defined import Dual, evaluate
 from teamlink.structural.discrepancy import Likelihood, Point, block_diagonal
 from teamlink.structural.drawing import simulated
@@ -245,10 +245,12 @@ class StructuralModel:
         held = self.coordinates.on_bound(theta)
         inverse = 2 * np.nan_to_num(inverse_information(H, held))
         found: Array = K @ inverse @ K.T
-        # A parameter that moves with no free coordinate, but with one on its bound, has no error.
-        at_bound = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
-        q = np.arange(len(K))
-        found[:, q, q] = np.where(at_bound, np.nan, found[:, q, q])
+        if held.any():
+            # A parameter that moves with no free coordinate, but with one on its bound, has no
+            # error.
+            at_bound = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
+            q = np.arange(len(K))
+            found[:, q, q] = np.where(at_bound, np.nan, found[:, q, q])
         return found
 
     def estimates(self, theta: Array) -> Estimates:
@@ -258,13 +260,12 @@ class StructuralModel:
 
     def estimates_from(self, x: Array, covariance: Array, method: str) -> Estimates:
         """Parameters (R, q) with a given covariance, and defined ones by the delta method."""
-        table = self.structure.table
         values, slopes = [x], [np.broadcast_to(np.eye(x.shape[1]), covariance.shape)]
         for _, dual in self.defined(x):
             values.append(dual.value[:, None])
             slopes.append(dual.slope[:, None, :])
         J = np.concatenate(slopes, axis=1)
-        names = (*self.structure.names, *(d.name for d in ordered_definitions(table)))
+        names = (*self.structure.names, *(d.name for d in self.structure.definitions))
         found = np.concatenate(values, axis=1)
         V = J @ np.nan_to_num(covariance) @ J.transpose(0, 2, 1)
         q = np.arange(x.shape[1])
@@ -274,7 +275,7 @@ class StructuralModel:
     def defined(self, x: Array) -> list[tuple[str, Dual]]:
         """Defined parameters at x (R, q), with their slopes."""
         table = self.structure.table
-        definitions = ordered_definitions(table)
+        definitions = self.structure.definitions
         if not definitions:
             return []
         R, q = x.shape

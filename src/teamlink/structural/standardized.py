@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from teamlink.structural.constraints import ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
 from teamlink.structural.implied import Block, State
 from teamlink.structural.model import StructuralModel
@@ -77,7 +76,7 @@ def standardized(
         if row.label:
             known.setdefault(row.label, dual)
     like = Dual(np.zeros(1), np.zeros((1, model.structure.q)))
-    for definition in ordered_definitions(table):
+    for definition in model.structure.definitions:
         known[definition.name] = evaluate(definition.expression, known, like)
         duals.append(known[definition.name])
     return (
@@ -179,7 +178,7 @@ def standardized_values(
             place, sd, rest = sizes[_block_of(model, row)]
             left, right = place[row.lhs], place[row.rhs or row.lhs]
             found[i] = values[i] * _factor(row.op, left, right, sd, rest)
-    definitions = ordered_definitions(table)
+    definitions = model.structure.definitions
     if not definitions:
         return found
     known: dict[str, Dual] = {}
