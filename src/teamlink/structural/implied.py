@@ -36,7 +36,6 @@ __all__ = [
     "adjoints",
     "gradient",
     "implied",
-    "inverses",
     "second_order",
     "tangents",
 ]
@@ -203,7 +202,7 @@ def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
         S[:, block.x_row, block.x_col] = covariance[:, block.x_row, block.x_col]
         S[:, block.x_col, block.x_row] = covariance[:, block.x_row, block.x_col]
         m[:, block.x_mean] = means[:, block.x_mean]
-    E = inverses(np.eye(v) - A)
+    E = _inverse(np.eye(v) - A)
     C = E @ S @ E.transpose(0, 2, 1)
     C = (C + C.transpose(0, 2, 1)) / 2
     mean = (E @ m[:, :, None])[:, :, 0]
@@ -211,7 +210,7 @@ def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
     return State(A, S, m, E, C, mean, C[:, :p, :p], mean[:, :p])
 
 
-def inverses(M: Array) -> Array:
+def _inverse(M: Array) -> Array:
     """Inverses (R, v, v); missing values where there is none."""
     try:
         return np.asarray(np.linalg.inv(M))

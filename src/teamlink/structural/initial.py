@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from teamlink.structural.discrepancy import factor
-from teamlink.structural.implied import Block, Moments, implied, inverses, tangents
+from teamlink.structural.implied import Block, Moments, implied, tangents
 from teamlink.structural.structure import Structure
 from teamlink.typing import Array, Codes
 
@@ -127,24 +127,21 @@ def _paths(block: Block, S: Array) -> tuple[Array, Array]:
 def _relative(S: Array, sd: Array, indicators: Codes, marker: int) -> Array:
     """Loadings of the indicators relative to that of the marker.
 
-    That of i has all indicators but i and the marker for instruments. With s the covariances of
-    the others with the marker and P the inverse of those among them, ``t = P s`` and
-    ``u_i = t_i / P_ii``: leaving i out takes ``t_i u_i`` from ``s' P s``, and i as the others
-    predict it has the covariance ``s_i - u_i`` with the marker.
+    That of i has all indicators but i and the marker for instruments; S may be singular.
     """
     found: Array = np.where(S[indicators, marker] < 0, -1.0, 1.0) * sd[indicators] / sd[marker]
     if len(indicators) < 3:
         return found
-    others = indicators != marker
-    rest, plain = indicators[others], found[others]
-    s, P = S[rest, marker], inverses(S[None, rest[:, None], rest])[0]
-    t = P @ s
-    u = t / np.diag(P)
-    below = s @ t - t * u
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = (s - u) / below
-    tame = (below > 0) & (np.abs(value) <= 10 * np.abs(plain))
-    found[others] = np.where(tame, value, plain)
+    for k, i in enumerate(indicators):
+        if i == marker:
+            continue
+        others = indicators[(indicators != i) & (indicators != marker)]
+        s = S[others, marker]
+        weight = np.linalg.lstsq(S[others[:, None], others], s, rcond=None)[0]
+        below = weight @ s
+        value = weight @ S[others, i] / below if below > 0 else np.nan
+        if abs(value) <= 10 * abs(found[k]):
+            found[k] = value
     return found
 
 
