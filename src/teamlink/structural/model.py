@@ -245,12 +245,12 @@ class StructuralModel:
         held = self.coordinates.on_bound(theta)
         inverse = 2 * np.nan_to_num(inverse_information(H, held))
         found: Array = K @ inverse @ K.T
-        if held.any():
-            # A parameter that moves with no free coordinate, but with one on its bound, has no
-            # error.
-            at_bound = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
-            q = np.arange(len(K))
-            found[:, q, q] = np.where(at_bound, np.nan, found[:, q, q])
+        # A parameter that moves with no free coordinate, but with one on its bound, has no error;
+        # nor has one whose variance comes out negative, as may be where there is no minimum.
+        none = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
+        q = np.arange(len(K))
+        none |= found[:, q, q] < 0
+        found[:, q, q] = np.where(none, np.nan, found[:, q, q])
         return found
 
     def estimates(self, theta: Array) -> Estimates:
