@@ -85,6 +85,8 @@ def _unreliable(there: Variables) -> list[Caution]:
             "means, as '1-1-1' or '2-1-1', or scales by measures="
         )
         return [(UnreliableMeans, text)] if said else []
+    if not spec.design.two_level:
+        return []
     placed = set(there.covariates("between")) | {*spec.path}
     low = rows[(rows["icc1"] < LOW_ICC1) & rows["variable"].isin(placed)]
     said = ", ".join(f"{r['column']} {r['icc1']:.3f}" for r in low.to_dict("records"))
@@ -93,7 +95,7 @@ def _unreliable(there: Variables) -> list[Caution]:
         "latent means are then unstable, unless clusters are many and large; compare with means "
         "as they are (design '2-2-2'), and put covariates in 'within'"
     )
-    return [(UnreliableMeans, text)] if said and spec.design.two_level else []
+    return [(UnreliableMeans, text)] if said else []
 
 
 def improper(what: Sequence[str]) -> list[Caution]:

@@ -34,7 +34,7 @@ class ApartPoint:
         n = sum(way.mu.shape[1] for way in tangents)
         found = np.empty((len(self.value), n, n))
         for rows, point in zip(self.places, self.points, strict=True):
-            ways = [Tangents(way.Sigma[rows], way.mu[rows]) for way in tangents]
+            ways = [way.take(rows) for way in tangents]
             found[rows] = point.curvature(ways, expected)
         return found
 

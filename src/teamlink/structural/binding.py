@@ -127,7 +127,7 @@ def nested_likelihood(
         rows = seen.values[g][:, seen.columns(own)]
         where = f" in group {label!r}" if label else ""
         z = of_clusters(rows, codes, J, own, where, faults)
-        _check_variation(Y, codes, J, names, where, faults)
+        _check_variation(Y, codes, names, where, faults)
         if J < 2:
             faults.add(f"{J} cluster{where}", "the data", "two levels need more")
         if faults:
@@ -262,12 +262,10 @@ def of_clusters(
     rows: Array, codes: Codes, J: int, names: Sequence[str], where: str, faults: Faults
 ) -> Array:
     """The value (J, q) of each cluster."""
-    low, high = np.full((J, len(names)), np.inf), np.full((J, len(names)), -np.inf)
-    np.fmin.at(low, codes, rows)
-    np.fmax.at(high, codes, rows)
-    z = np.where(np.isfinite(low), low, np.nan)
+    order, starts = _sorted(codes)
+    z, high = np.fmin.reduceat(rows[order], starts), np.fmax.reduceat(rows[order], starts)
     for k, name in enumerate(names):
-        varies = np.flatnonzero(high[:, k] > low[:, k])
+        varies = np.flatnonzero(high[:, k] > z[:, k])
         if varies.size:
             faults.add(
                 f"it varies within {varies.size} of {J} clusters, yet stands in level 2 only",
@@ -281,14 +279,12 @@ def of_clusters(
 
 
 def _check_variation(
-    Y: Array, codes: Codes, J: int, names: Sequence[str], where: str, faults: Faults
+    Y: Array, codes: Codes, names: Sequence[str], where: str, faults: Faults
 ) -> None:
     """Refuse variables of the rows that do not vary within any cluster."""
-    low, high = np.full((J, Y.shape[1]), np.inf), np.full((J, Y.shape[1]), -np.inf)
-    np.fmin.at(low, codes, Y)
-    np.fmax.at(high, codes, Y)
-    with np.errstate(invalid="ignore"):
-        varies = (high > low).any(axis=0)
+    order, starts = _sorted(codes)
+    low, high = np.fmin.reduceat(Y[order], starts), np.fmax.reduceat(Y[order], starts)
+    varies = (high > low).any(axis=0)
     for name in np.array(names, dtype=object)[~varies]:
         faults.add(
             "it does not vary within any cluster, yet stands in level 1",
@@ -308,13 +304,12 @@ def _check_levels(
     looked at, if they are enough.
     """
     whole = ~np.isnan(Y).any(axis=1)
-    _, kept = np.unique(codes[whole], return_inverse=True)
-    J = int(kept.max(initial=-1)) + 1
-    sums = np.zeros((J, len(names)))
-    rest = Y[whole] - Y[whole].mean(axis=0) if whole.any() else Y[whole]
-    np.add.at(sums, kept, rest)
-    rest = rest - (sums / np.maximum(np.bincount(kept, minlength=J), 1)[:, None])[kept]
-    n = len(rest) - J
+    order, starts = _sorted(codes[whole])
+    rest = Y[whole][order]
+    sizes = np.diff(starts, append=len(rest))
+    rest = rest - rest[np.repeat(starts, sizes)]
+    rest = rest - np.repeat(np.add.reduceat(rest, starts) / sizes[:, None], sizes, axis=0)
+    n = len(rest) - len(starts)
     if names and (whole.all() or n > len(names)):
         inside = f"the data within clusters{where}"
         S = rest.T @ rest / max(n, 1)
@@ -329,6 +324,12 @@ def _check_levels(
         S = about.T @ about / len(known)
         counted = f"{len(known)} clusters"
         add_singular(faults, S, counted, len(known), own, f"the data between clusters{where}")
+
+
+def _sorted(codes: Codes) -> tuple[Codes, Codes]:
+    """Rows in the order of their clusters, and where each cluster begins among them."""
+    order = np.argsort(codes, kind="stable")
+    return order, np.flatnonzero(np.diff(codes[order], prepend=-1))
 
 
 def _warn_few(n_clusters: int, p: int, where: str) -> None:

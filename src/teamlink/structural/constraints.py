@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class Coordinates:
     K : (q, k)
     low, high : (k,) bounds of the independent coordinates
     scale : (k,) of the coordinates without two bounds
+    bounded : (k,) which coordinates have a bound
     """
 
     x0: Array
@@ -36,16 +37,15 @@ class Coordinates:
     low: Array
     high: Array
     scale: Array
+    bounded: Mask = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bounded", np.isfinite(self.low) | np.isfinite(self.high))
 
     @property
     def k(self) -> int:
         """Number of working parameters."""
         return int(self.K.shape[1])
-
-    @property
-    def bounded(self) -> Mask:
-        """(k,) which coordinates have a bound."""
-        return np.isfinite(self.low) | np.isfinite(self.high)
 
     def forward(self, theta: Array, index: Codes) -> tuple[Array, Array, Array]:
         """Parameters x (R, q), and the first and second derivatives of u in theta, (R, k) each."""
@@ -75,7 +75,10 @@ class Coordinates:
     def backward(self, x: Array) -> Array:
         """Working parameters (R, k) of the point nearest to x (R, q) that meets the constraints."""
         x0 = self.x0 if self.x0.ndim == 1 else self.x0[: len(x)]
-        u = (x - x0) @ np.linalg.pinv(self.K).T
+        # Without equalities K is the unit matrix.
+        u = (x - x0) @ np.linalg.pinv(self.K).T if self.k < len(self.K) else x - x0
+        if not self.bounded.any():
+            return np.asarray(u / self.scale)
         low, high = np.isfinite(self.low), np.isfinite(self.high)
         both, one = low & high, low ^ high
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -88,6 +91,8 @@ class Coordinates:
 
     def on_bound(self, theta: Array) -> Mask:
         """Which coordinates (R, k) lie on a bound."""
+        if not self.bounded.any():
+            return np.zeros(theta.shape, dtype=np.bool_)
         low, high = np.isfinite(self.low), np.isfinite(self.high)
         near = np.where(low & high, np.abs(np.sin(2 * theta)), np.abs(theta))
         found: Mask = self.bounded & (near < _ACTIVE)
@@ -118,6 +123,8 @@ def ordered_definitions(table: ParameterTable) -> tuple[Definition, ...]:
         One names what is not there, is made twice, or is made of itself.
     """
     said = {definition.name: definition for definition in table.definitions}
+    if not said:
+        return ()
     labels = {row.label for row in table.rows if row.label}
     for definition in table.definitions:
         if said[definition.name] is not definition:
@@ -154,7 +161,7 @@ def coordinates(table: ParameterTable, row_parameter: Codes, names: tuple[str, .
         A constraint names what is not there, is not linear, or contradicts another.
     """
     q = len(names)
-    forms = linear_forms(table, row_parameter, q)
+    forms = linear_forms(table, row_parameter, q) if table.constraints else {}
     low, high = _row_bounds(table, row_parameter, q)
     system: list[Array] = []
     for constraint in table.constraints:
@@ -214,10 +221,10 @@ def linear_forms(table: ParameterTable, row_parameter: Codes, q: int) -> dict[st
 
 def _row_bounds(table: ParameterTable, row_parameter: Codes, q: int) -> tuple[Array, Array]:
     low, high = np.full(q, -np.inf), np.full(q, np.inf)
-    for i, row in enumerate(table.rows):
-        if row_parameter[i] >= 0:
-            j = row_parameter[i]
-            low[j], high[j] = max(low[j], row.lower), min(high[j], row.upper)
+    of = row_parameter[row_parameter >= 0]
+    free = [row for row, j in zip(table.rows, row_parameter, strict=True) if j >= 0]
+    np.maximum.at(low, of, [row.lower for row in free])
+    np.minimum.at(high, of, [row.upper for row in free])
     return low, high
 
 

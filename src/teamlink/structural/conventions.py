@@ -182,7 +182,7 @@ def _conventional(entry: Entry, roles: Roles, conventions: Conventions, group: i
     exogenous = entry.lhs in roles.exogenous and entry.op in ("~~", "~1") and not entry.user
     if exogenous and conventions.fixed_x:
         return replace(entry, free=False, value=_NAN, exogenous=True)
-    return replace(entry, free=not fixed, value=value if fixed else _NAN)
+    return replace(entry, free=False, value=value) if fixed else entry
 
 
 def _markers(rows: list[Entry]) -> list[Entry]:

@@ -119,19 +119,14 @@ class CompletePoint:
         for n, Li, Omega, e, along in zip(
             self.n, self.Li, self.Omega, self.e, tangents, strict=True
         ):
-            X, u = _along(Li, along, e is not None)
-            R, k, p, _ = X.shape
-            left = X.reshape(R, k, p * p)
-            if expected:
-                right = left
-            else:
-                weight = 2 * Omega - np.eye(p)
-                right = (X.reshape(R, k * p, p) @ weight).reshape(R, k, p * p)
-            H = left @ right.transpose(0, 2, 1)
+            way = along.turned(Li)
+            l, r, u = way.left, way.right, way.mu  # noqa: E741
+            H = _traces(l, r, None if expected else 2 * Omega - np.eye(Li.shape[1]))
             if e is not None:
                 H += 2 * u @ u.transpose(0, 2, 1)
                 if not expected:
-                    cross = 2 * u @ (X @ e[:, None, :, None])[..., 0].transpose(0, 2, 1)
+                    bent = l * (r @ e[:, :, None]) + r * (l @ e[:, :, None])
+                    cross = 2 * u @ bent.transpose(0, 2, 1)
                     H += cross + cross.transpose(0, 2, 1)
             parts.append(n[:, None, None] * H)
         return block_diagonal(parts)
@@ -180,23 +175,31 @@ class CompleteData:
         """
         found = []
         for g, (block, along, Y) in enumerate(zip(moments, tangents, values, strict=True)):
-            Li, _, _ = factor(block.Sigma[:1])
-            X, u = _along(Li, Tangents(along.Sigma[:1], along.mu[:1]), self.means)
+            Li = factor(block.Sigma)[0]
+            way = along.turned(Li)
+            l, r = way.left[0], way.right[0]  # noqa: E741
             centre = block.mu[0] if self.means else self.groups[g].mean[0]
             W = (Y - centre) @ Li[0].T
-            n, p = X.shape[1:3]
-            products = (W[:, :, None] * W[:, None, :]).reshape(len(W), p * p)
-            trace = np.trace(X[0], axis1=1, axis2=2)
-            own = 0.5 * (products @ X[0].reshape(n, p * p).T - trace)
-            found.append(own + W @ u[0].T if self.means else own)
+            own = (W @ l.T) * (W @ r.T) - (l * r).sum(axis=1)
+            found.append(own + W @ way.mu[0].T if self.means else own)
         return tuple(found)
 
 
-def _along(Li: Array, tangents: Tangents, means: bool) -> tuple[Array, Array]:
-    """Whitened tangents: (R, n, p, p) and (R, n, p)."""
-    Lt = Li.transpose(0, 2, 1)
-    X = Li[:, None] @ tangents.Sigma @ Lt[:, None]
-    return X, tangents.mu @ Lt if means else tangents.mu
+def _traces(l: Array, r: Array, M: Array | None) -> Array:  # noqa: E741
+    """Traces ``tr(X_a X_b M)`` (R, n, n) of whitened directions ``X = l r' + r l'``.
+
+    Parameters
+    ----------
+    l, r : (R, n, p)
+    M : (R, p, p) symmetric; None for the unit matrix
+    """
+    lt, rt = l.transpose(0, 2, 1), r.transpose(0, 2, 1)
+    ll, rr, lr = l @ lt, r @ rt, l @ rt
+    if M is None:
+        return np.asarray(2 * (ll * rr + lr * lr.transpose(0, 2, 1)))
+    lM, rM = l @ M, r @ M
+    crossed = lr.transpose(0, 2, 1) * (lM @ rt)
+    return np.asarray(rr * (lM @ lt) + ll * (rM @ rt) + crossed + crossed.transpose(0, 2, 1))
 
 
 def block_diagonal(parts: Sequence[Array]) -> Array:

@@ -301,10 +301,10 @@ def _fit(model: StructuralModel, options: Options) -> StructuralFit:
             "start(0.5)*x, or rescale the columns"
         )
     x = model.parameters(solution.theta)
-    expected = model.hessian(x, np.zeros(1, dtype=np.intp), "expected")
-    check_identified(model, x[0], expected[0])
-    known = expected if model.information == "expected" else None
-    V = model.covariance(solution.theta, known)
+    kinds = {"expected", model.information}
+    hessians = model.hessians(x, np.zeros(1, dtype=np.intp), kinds)
+    check_identified(model, x[0], hessians["expected"][0])
+    V = model.covariance(solution.theta, hessians[model.information])
     estimates = model.estimates_from(x, V, model.information)
     fit = StructuralFit(
         model=model,

@@ -22,8 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import chdtrc, chndtr
+from scipy.special import chdtrc, chndtr, chndtrinc
 
 from teamlink.structural.implied import Moments
 from teamlink.structural.levelfit import srmr as correlation_residual
@@ -85,10 +84,11 @@ def _ncp(chisq: float, df: float, probability: float) -> float:
     """The non-centrality at which chi-square has a given distribution function; 0 below any."""
     if chndtr(chisq, df, 0.0) < probability:
         return 0.0
-    high = max(chisq, 1.0)
-    while chndtr(chisq, df, high) > probability:
-        high *= 2
-    return float(brentq(lambda c: chndtr(chisq, df, c) - probability, 0.0, high, xtol=1e-10))
+    found = chndtrinc(chisq, df, probability)
+    # The inverse is good to 1e-8; a step of Newton's method squares that.
+    value = chndtr(chisq, df, found)
+    slope = (chndtr(chisq, df + 2, found) - value) / 2
+    return float(found - (value - probability) / slope)
 
 
 def rmsea(
@@ -121,8 +121,7 @@ def srmr(sample: Sequence[Moments], model: Sequence[Moments], sizes: Array, mean
     for seen, said, n in zip(sample, model, sizes, strict=True):
         S = seen.Sigma[0]
         sd = np.sqrt(np.diag(S))
-        i, j = np.tril_indices(len(S))
-        rest = ((S - said.Sigma[0]) / np.outer(sd, sd))[i, j]
+        rest = ((S - said.Sigma[0]) / np.outer(sd, sd))[np.tri(len(S), dtype=np.bool_)]
         if means:
             rest = np.concatenate([rest, (seen.mu[0] - said.mu[0]) / sd])
         total += n * float(np.sqrt((rest**2).mean()))

@@ -52,8 +52,12 @@ def undetermined(model: StructuralModel, expected: Array) -> list[str]:
         return []
     d = np.sqrt(np.diag(H))
     size = np.where(d > 0, d, 1.0)
-    w, Q = np.linalg.eigh(H / np.outer(size, size))
-    flat = Q[:, w < _FLAT * max(w[-1], 1.0)]
+    scaled = H / np.outer(size, size)
+    w = np.linalg.eigvalsh(scaled)
+    is_flat = w < _FLAT * max(w[-1], 1.0)
+    if not is_flat.any():
+        return []
+    flat = np.linalg.eigh(scaled)[1][:, is_flat]
     parts = np.abs(K @ (flat / size[:, None]))
     parts = parts / np.maximum(parts.max(axis=0), 1e-300)
     named = (parts > _PART).any(axis=1)
@@ -91,18 +95,18 @@ def check_identified(model: StructuralModel, x: Array, expected: Array) -> None:
     DesignError
     """
     found = set(undetermined(model, expected))
+    if not found:
+        return
     rng = np.random.default_rng(1)
     for _ in range(3):
-        if not found:
-            return
         near = x * np.exp(0.2 * rng.standard_normal(len(x)))
         near = near + 0.1 * np.where(x == 0, rng.standard_normal(len(x)), 0.0) * _unit(model)
         point = _constrained(model, near)[None]
         with np.errstate(all="ignore"):
             there = model.hessian(point, np.zeros(1, dtype=np.intp), "expected")[0]
         found &= set(undetermined(model, there))
-    if not found:
-        return
+        if not found:
+            return
     named = ", ".join(name for name in model.structure.names if name in found)
     what = f"it is not identified: {named} can change together and leave the implied moments alike"
     raise DesignError([Fault(what, "the model", "fix one of them, or add indicators")])

@@ -21,7 +21,7 @@ McArdle, McDonald (1984), doi:10.1111/j.2044-8317.1984.tb00802.x.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -55,6 +55,9 @@ class Block:
     m_row, m_of : (nm,) places in m
     x_row, x_col : (nx,) places in S of variances and covariances that the data give
     x_mean : (nxm,) places in m of means that the data give
+    twice : (ns,) in how many places of S a slot stands: 1 on the diagonal, else 2
+    flat : (2 v^2 + v,) the constants A, S and m in one row
+    places, place_of : (na + 2 ns + nm,) where parameters stand in it, and which
     """
 
     variables: tuple[str, ...]
@@ -73,6 +76,23 @@ class Block:
     x_row: Codes
     x_col: Codes
     x_mean: Codes
+    twice: Array = field(init=False, repr=False, compare=False)
+    flat: Array = field(init=False, repr=False, compare=False)
+    places: Codes = field(init=False, repr=False, compare=False)
+    place_of: Codes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        v = len(self.variables)
+        upper, lower = self.s_row * v + self.s_col, self.s_col * v + self.s_row
+        places = (self.a_row * v + self.a_col, v * v + upper, v * v + lower, 2 * v * v + self.m_row)
+        derived = {
+            "twice": np.where(self.s_row == self.s_col, 1.0, 2.0),
+            "flat": np.concatenate([self.A.ravel(), self.S.ravel(), self.m]),
+            "places": np.concatenate(places),
+            "place_of": np.concatenate([self.a_of, self.s_of, self.s_of, self.m_of]),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -127,14 +147,33 @@ class Moments:
 class Tangents:
     """Derivatives of the moments of one block in n directions.
 
+    Those of Sigma have rank two: ``dSigma = l r' + r l'``.
+
     Attributes
     ----------
-    Sigma : (R, n, p, p)
+    left, right : (R, n, p) l and r
     mu : (R, n, p)
     """
 
-    Sigma: Array
+    left: Array
+    right: Array
     mu: Array
+
+    @property
+    def Sigma(self) -> Array:
+        """(R, n, p, p)."""
+        half = self.left[..., :, None] * self.right[..., None, :]
+        found: Array = half + half.swapaxes(-1, -2)
+        return found
+
+    def take(self, rows: Codes) -> Tangents:
+        """Those of some replicates."""
+        return Tangents(self.left[rows], self.right[rows], self.mu[rows])
+
+    def turned(self, M: Array) -> Tangents:
+        """Those of ``M Sigma M'`` and ``M mu``, M (R, p, p)."""
+        Mt = M.transpose(0, 2, 1)
+        return Tangents(self.left @ Mt, self.right @ Mt, self.mu @ Mt)
 
 
 def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
@@ -153,12 +192,12 @@ def implied(block: Block, x: Array, covariance: Array, means: Array) -> State:
         Missing values where the paths have no total effects (``I - A`` is singular).
     """
     R, v = len(x), len(block.variables)
-    A, S, m = np.empty((R, v, v)), np.empty((R, v, v)), np.empty((R, v))
-    A[:], S[:], m[:] = block.A, block.S, block.m
-    A[:, block.a_row, block.a_col] = x[:, block.a_of]
-    S[:, block.s_row, block.s_col] = x[:, block.s_of]
-    S[:, block.s_col, block.s_row] = x[:, block.s_of]
-    m[:, block.m_row] = x[:, block.m_of]
+    flat = np.empty((R, len(block.flat)))
+    flat[:] = block.flat
+    flat[:, block.places] = x[:, block.place_of]
+    A = flat[:, : v * v].reshape(R, v, v)
+    S = flat[:, v * v : 2 * v * v].reshape(R, v, v)
+    m = flat[:, 2 * v * v :]
     if len(block.x_row):
         S[:, block.x_row, block.x_col] = covariance[:, block.x_row, block.x_col]
         S[:, block.x_col, block.x_row] = covariance[:, block.x_row, block.x_col]
@@ -222,32 +261,24 @@ def gradient(block: Block, state: State, back: Adjoints) -> Array:
     """
     h = back.h
     a = 2 * back.P[:, block.a_row, block.a_col] + h[:, block.a_row] * state.mean[:, block.a_col]
-    s = back.U[:, block.s_row, block.s_col] * np.where(block.s_row == block.s_col, 1.0, 2.0)
+    s = back.U[:, block.s_row, block.s_col] * block.twice
     return np.concatenate([a, s, h[:, block.m_row]], axis=1)
 
 
 def tangents(block: Block, state: State) -> Tangents:
-    """Derivatives of Sigma (R, n, p, p) and mu (R, n, p) in the slots of a block."""
+    """Derivatives of the moments in the slots of a block."""
     p = block.p
     Eo = state.E[:, :p, :].transpose(0, 2, 1)
     Co = state.C[:, :p, :].transpose(0, 2, 1)
-    a = Eo[:, block.a_row, :, None] * Co[:, block.a_col, None, :]
-    s = Eo[:, block.s_row, :, None] * Eo[:, block.s_col, None, :]
-    s = s * np.where(block.s_row == block.s_col, 0.5, 1.0)[:, None, None]
-    half = np.concatenate([a, s], axis=1)
-    Sigma = half + half.transpose(0, 1, 3, 2)
-    R, nm = len(Eo), len(block.m_row)
-    mu = np.concatenate(
-        [
-            Eo[:, block.a_row] * state.mean[:, block.a_col, None],
-            np.zeros((R, len(block.s_row), p)),
-            Eo[:, block.m_row],
-        ],
-        axis=1,
-    )
-    if nm:
-        Sigma = np.concatenate([Sigma, np.zeros((R, nm, p, p))], axis=1)
-    return Tangents(Sigma, mu)
+    left = Eo.take(np.concatenate([block.a_row, block.s_row, block.m_row]), axis=1)
+    right, mu = np.zeros(left.shape), np.zeros(left.shape)
+    a = len(block.a_row)
+    s = a + len(block.s_row)
+    right[:, :a] = Co.take(block.a_col, axis=1)
+    right[:, a:s] = Eo.take(block.s_col, axis=1) * (block.twice / 2)[:, None]
+    mu[:, :a] = left[:, :a] * state.mean[:, block.a_col, None]
+    mu[:, s:] = left[:, s:]
+    return Tangents(left, right, mu)
 
 
 def second_order(block: Block, state: State, back: Adjoints) -> Array:
@@ -261,21 +292,21 @@ def second_order(block: Block, state: State, back: Adjoints) -> Array:
     """
     U, P, h = back.U, back.P, back.h
     E, C, mean = state.E, state.C, state.mean
-    i, j = block.a_row[:, None], block.a_col[:, None]
-    k, l = block.a_row[None, :], block.a_col[None, :]  # noqa: E741
-    paths = 2 * (P[:, k, j] * E[:, l, i] + P[:, i, l] * E[:, j, k] + U[:, k, i] * C[:, j, l])
-    # No mean need be free for means to move: those of exogenous variables are the data's.
-    if len(block.m_row) or len(block.x_mean) or block.m.any():
-        paths += h[:, k] * E[:, l, i] * mean[:, j] + h[:, i] * E[:, j, k] * mean[:, l]
-    k, l = block.s_row[None, :], block.s_col[None, :]  # noqa: E741
-    weight = np.where(block.s_row == block.s_col, 1.0, 2.0)
-    mixed = weight * (E[:, j, k] * U[:, l, i] + E[:, j, l] * U[:, k, i])
-    means = h[:, i] * E[:, j, block.m_row[None, :]]
+    i, j, k, l = block.a_row, block.a_col, block.s_row, block.s_col  # noqa: E741
+    half = (2 * _part(P, i, j) + h[:, i, None] * mean[:, None, j]) * _part(E, j, i)
+    half += _part(U, i, i) * _part(C, j, j)
+    mixed = _part(E, j, k) * _part(U, i, l) + _part(E, j, l) * _part(U, i, k)
+    means = h[:, i, None] * _part(E, j, block.m_row)
     R, na = len(E), len(block.a_row)
     n = na + len(block.s_row) + len(block.m_row)
     found = np.zeros((R, n, n))
-    found[:, :na, :na] = paths
-    cross = np.concatenate([mixed, means], axis=2)
+    found[:, :na, :na] = half + half.transpose(0, 2, 1)
+    cross = np.concatenate([block.twice * mixed, means], axis=2)
     found[:, :na, na:] = cross
     found[:, na:, :na] = cross.transpose(0, 2, 1)
     return found
+
+
+def _part(M: Array, rows: Codes, columns: Codes) -> Array:
+    """Some rows and columns of matrices (R, v, v)."""
+    return M.take(rows, axis=1).take(columns, axis=2)

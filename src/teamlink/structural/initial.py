@@ -18,7 +18,7 @@ import numpy as np
 from teamlink.structural.discrepancy import factor
 from teamlink.structural.implied import Block, Moments, implied, tangents
 from teamlink.structural.structure import Structure
-from teamlink.typing import Array, Mask
+from teamlink.typing import Array, Codes
 
 __all__ = ["first_points"]
 
@@ -62,33 +62,26 @@ def _plain(structure: Structure, sample: Sequence[Moments], informed: Array) -> 
 def _said(structure: Structure) -> Array:
     """Starts (q,) that the model gives; missing where it gives none."""
     said = np.full(structure.q, np.nan)
-    for row, j in zip(structure.table.rows, structure.row_parameter, strict=True):
-        if j >= 0 and np.isfinite(row.start):
-            said[j] = row.start
+    starts = np.array([row.start for row in structure.table.rows])
+    given = np.isfinite(starts) & (structure.row_parameter >= 0)
+    said[structure.row_parameter[given]] = starts[given]
     return said
 
 
 def _rough(structure: Structure, sample: Sequence[Moments]) -> Array:
     """A point (q,) made variable by variable."""
-    x = np.full(structure.q, np.nan)
+    x, values = np.zeros(structure.q), []
     for block, own in zip(structure.blocks, sample, strict=True):
         S, mean = own.Sigma[0], own.mu[0]
         paths, loadings = _paths(block, S)
         found_a = paths[block.a_row, block.a_col]
         variances = _variances(block, S, loadings)
         found_s = variances[block.s_row, block.s_col]
-        found_m = np.where(block.m_row < block.p, mean[np.minimum(block.m_row, block.p - 1)], 0.0)
-        for of, value in zip(block.of, (*found_a, *found_s, *found_m), strict=True):
-            # Of several rows that are one parameter the first one counts.
-            if np.isnan(x[of]):
-                x[of] = value
-    return np.asarray(np.nan_to_num(x))
-
-
-def _measured(block: Block, f: int, free: Mask) -> list[int]:
-    """Observed variables that load on variable f; `free` (v, v) says which paths are parameters."""
-    loads = (free | (block.A != 0))[: block.p, f]
-    return [int(i) for i in np.flatnonzero(loads)]
+        found_m = np.concatenate([mean, np.zeros(len(block.A) - block.p)])[block.m_row]
+        values += [found_a, found_s, found_m]
+    # Of several rows that are one parameter the first one counts.
+    x[structure.of[::-1]] = np.concatenate(values)[::-1]
+    return x
 
 
 def _paths(block: Block, S: Array) -> tuple[Array, Array]:
@@ -97,66 +90,68 @@ def _paths(block: Block, S: Array) -> tuple[Array, Array]:
     A = block.A.copy()
     free = np.zeros_like(A, dtype=np.bool_)
     free[block.a_row, block.a_col] = True
+    loads = (free | (block.A != 0))[:p]
     psi = np.ones(v)
-    scale = np.sqrt(np.maximum(np.diag(S), 1e-300))
+    sd = np.sqrt(np.maximum(np.diag(S), 1e-300))
     for f in range(p, v):
-        indicators = _measured(block, f, free)
-        if not indicators:
+        indicators = np.flatnonzero(loads[:, f])
+        if not indicators.size:
             for i in range(p, v):
                 if free[i, f] or block.A[i, f]:
                     A[i, f] = block.A[i, f] or 1.0
             continue
-        fixed = [i for i in indicators if not free[i, f]]
-        marker = fixed[0] if fixed else indicators[0]
-        relative = _relative(S, indicators, marker)
+        freed = free[indicators, f]
+        marker = indicators[np.argmin(freed)]
+        relative = _relative(S, sd, indicators, marker)
         part = _common(S, indicators, marker, relative)
-        unit = block.A[marker, f] if fixed else np.sqrt(part)
+        unit = np.sqrt(part) if freed.all() else block.A[marker, f]
         psi[f] = part / unit**2
-        for i in indicators:
-            if free[i, f]:
-                A[i, f] = relative[i] * unit
+        A[indicators[freed], f] = relative[freed] * unit
         # What the marker shares with observed predictors of the factor is the factor's.
         causes = np.flatnonzero(free[f, :p])
         if causes.size:
             among = S[np.ix_(causes, causes)]
             A[f, causes] = np.linalg.lstsq(among, S[causes, marker], rcond=None)[0] / unit
-    for y in range(p):
+    for y in np.flatnonzero(free[:p, :p].any(axis=1)):
         causes = np.flatnonzero(free[y, :p])
-        if causes.size and not (A[y, p:] != 0).any():
+        if not (A[y, p:] != 0).any():
             among = S[np.ix_(causes, causes)]
             A[y, causes] = np.linalg.lstsq(among, S[causes, y], rcond=None)[0]
     # Feedback that is too strong has no implied moments.
-    if p and np.abs(np.linalg.eigvals(A)).max(initial=0.0) >= 1:
-        seen = A[:p, :p]
-        A[:p, :p] = np.where(seen != 0, 0.1 * np.sign(seen) * scale[:, None] / scale, 0.0)
+    seen = A[:p, :p]
+    if seen.any() and np.abs(np.linalg.eigvals(A)).max() >= 1:
+        A[:p, :p] = np.where(seen != 0, 0.1 * np.sign(seen) * sd[:, None] / sd, 0.0)
     return A, psi
 
 
-def _relative(S: Array, indicators: list[int], marker: int) -> dict[int, float]:
-    """Loadings relative to that of the marker."""
-    sd = np.sqrt(np.maximum(np.diag(S), 1e-300))
-    plain = {i: float(np.sign(S[i, marker] or 1.0) * sd[i] / sd[marker]) for i in indicators}
+def _relative(S: Array, sd: Array, indicators: Codes, marker: int) -> Array:
+    """Loadings of the indicators relative to that of the marker.
+
+    That of i has all indicators but i and the marker for instruments; S may be singular.
+    """
+    found: Array = np.where(S[indicators, marker] < 0, -1.0, 1.0) * sd[indicators] / sd[marker]
     if len(indicators) < 3:
-        return plain
-    found = {marker: 1.0}
-    for i in indicators:
-        others = [k for k in indicators if k not in (i, marker)]
+        return found
+    for k, i in enumerate(indicators):
         if i == marker:
             continue
-        weight = np.linalg.lstsq(S[np.ix_(others, others)], S[others, marker], rcond=None)[0]
-        below = float(weight @ S[others, marker])
-        value = float(weight @ S[others, i]) / below if below > 0 else np.nan
-        wild = not np.isfinite(value) or abs(value) > 10 * abs(plain[i])
-        found[i] = plain[i] if wild else value
+        others = indicators[(indicators != i) & (indicators != marker)]
+        s = S[others, marker]
+        weight = np.linalg.lstsq(S[others[:, None], others], s, rcond=None)[0]
+        below = weight @ s
+        value = weight @ S[others, i] / below if below > 0 else np.nan
+        if abs(value) <= 10 * abs(found[k]):
+            found[k] = value
     return found
 
 
-def _common(S: Array, indicators: list[int], marker: int, relative: dict[int, float]) -> float:
+def _common(S: Array, indicators: Codes, marker: int, relative: Array) -> float:
     """The part of the marker's variance that is due to the factor."""
-    above = sum(S[marker, i] * relative[i] for i in indicators if i != marker)
-    below = sum(relative[i] ** 2 for i in indicators if i != marker)
+    others = indicators != marker
+    above = S[marker, indicators[others]] @ relative[others]
+    below = relative[others] @ relative[others]
     share = above / below / S[marker, marker] if below else 0.5
-    return float(np.clip(share, _LEAST, _MOST) * S[marker, marker])
+    return float(min(max(share, _LEAST), _MOST) * S[marker, marker])
 
 
 def _variances(block: Block, S: Array, psi: Array) -> Array:
@@ -167,7 +162,7 @@ def _variances(block: Block, S: Array, psi: Array) -> Array:
     explained[block.a_row] = True
     explained |= (block.A != 0).any(axis=1)
     plain = np.flatnonzero(~explained[:p])
-    found[np.ix_(plain, plain)] = S[np.ix_(plain, plain)]
+    found[plain[:, None], plain] = S[plain[:, None], plain]
     d = np.where(explained[:p], 0.5, 1.0) * np.diag(S)
     found[np.arange(p), np.arange(p)] = d
     found[np.arange(p, v), np.arange(p, v)] = psi[p:]
@@ -190,10 +185,9 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
         state = implied(block, zero[None], own.Sigma, own.mu)
         if not np.isfinite(state.Sigma).all():
             return x
-        ways = tangents(block, state)
-        L = Li[0]
-        white = np.sqrt(0.5) * (L @ ways.Sigma[0] @ L.T).reshape(len(block.of), -1)
-        rows = np.concatenate([white, ways.mu[0] @ L.T], axis=1).T
+        L, ways = Li[0], tangents(block, state).turned(Li)
+        white = np.sqrt(0.5) * ways.Sigma[0].reshape(len(block.of), -1)
+        rows = np.concatenate([white, ways.mu[0]], axis=1).T
         left.append(rows @ structure.selection[at : at + len(block.of)])
         at += len(block.of)
         gap = np.sqrt(0.5) * (L @ (own.Sigma[0] - state.Sigma[0]) @ L.T)
@@ -209,7 +203,6 @@ def _by_least_squares(structure: Structure, sample: Sequence[Moments], x: Array)
 def _lifted(structure: Structure, found: Array, x: Array) -> Array:
     """The same, with variances that came out too small put back to the rougher ones."""
     for block in structure.blocks:
-        for r, c, of in zip(block.s_row, block.s_col, block.s_of, strict=True):
-            if r == c and found[of] < 0.1 * x[of]:
-                found[of] = 0.1 * x[of]
+        of = block.s_of[block.s_row == block.s_col]
+        found[of] = np.maximum(found[of], 0.1 * x[of])
     return found

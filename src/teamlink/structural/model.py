@@ -13,6 +13,7 @@ model's deviance; what they add is taken off, so the deviance is that of the oth
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,12 @@ from teamlink.errors import OptionError
 from teamlink.fitting.estimates import Estimates
 from teamlink.fitting.model import Derivatives, Groups, Model, Reach
 from teamlink.structural import resample
-from teamlink.structural.constraints import Coordinates, ordered_definitions
+from teamlink.structural.constraints import Coordinates
 from teamlink.structural.defined import Dual, evaluate
-from teamlink.structural.discrepancy import Likelihood
+from teamlink.structural.discrepancy import Likelihood, Point, block_diagonal
 from teamlink.structural.drawing import simulated
 from teamlink.structural.implied import (
+    Adjoints,
     Moments,
     State,
     adjoints,
@@ -132,21 +134,30 @@ class StructuralModel:
         The latter are "observed", or "expected" by the model, or those "along" the moments as if
         these were linear in the parameters.
         """
-        blocks = self.structure.blocks
+        states, point, backs = self._at(x, index)
+        parts = zip(self.structure.blocks, states, backs, strict=True)
+        slope = np.concatenate([gradient(*part) for part in parts], axis=1)
+        value = point.value - self.offset[index]
+        return value, self._gathered(slope), self._second(states, point, backs, kind)
+
+    def _at(self, x: Array, index: Codes) -> tuple[tuple[State, ...], Point, list[Adjoints]]:
+        """Every block, the likelihood there, and its slopes carried back."""
         states = self.states(x, index)
         point = self.likelihood.at([Moments(state.Sigma, state.mu) for state in states], index)
+        parts = zip(self.structure.blocks, states, point.Sigma, point.mu, strict=True)
+        return states, point, [adjoints(*part) for part in parts]
+
+    def _second(
+        self, states: Sequence[State], point: Point, backs: Sequence[Adjoints], kind: str
+    ) -> Array:
+        """Second derivatives of a kind (A, q, q), see `derivatives`."""
+        blocks = self.structure.blocks
         along = [tangents(b, s) for b, s in zip(blocks, states, strict=True)]
         H = point.curvature(along, expected=kind == "expected")
-        slope, at = [], 0
-        for block, state, G, g in zip(blocks, states, point.Sigma, point.mu, strict=True):
-            back = adjoints(block, state, G, g)
-            slope.append(gradient(block, state, back))
-            n = slope[-1].shape[1]
-            if kind == "observed":
-                H[:, at : at + n, at : at + n] += second_order(block, state, back)
-            at += n
-        value = point.value - self.offset[index]
-        return value, self._gathered(np.concatenate(slope, axis=1)), self._gathered_twice(H)
+        if kind == "observed":
+            parts = zip(blocks, states, backs, strict=True)
+            H += block_diagonal([second_order(*part) for part in parts])
+        return self._gathered_twice(H)
 
     def _gathered(self, slots: Array) -> Array:
         """Slopes in slots (R, n) as slopes in parameters (R, q)."""
@@ -158,9 +169,14 @@ class StructuralModel:
         found: Array = self.structure.selection.T @ slots @ self.structure.selection
         return found
 
+    def hessians(self, x: Array, index: Codes, kinds: Iterable[str]) -> dict[str, Array]:
+        """Second derivatives of the deviance (A, q, q) of each kind, see `derivatives`."""
+        there = self._at(x, index)
+        return {kind: self._second(*there, kind) for kind in kinds}
+
     def hessian(self, x: Array, index: Codes, kind: str) -> Array:
-        """Second derivatives of the deviance (A, q, q) of a kind, see `derivatives`."""
-        return self.derivatives(x, index, kind)[2]
+        """Second derivatives of the deviance (A, q, q) of one kind."""
+        return self.hessians(x, index, [kind])[kind]
 
     def n_clusters(self) -> int:
         """See `teamlink.fitting.model.Reweights`: clusters, or rows where there are none."""
@@ -229,10 +245,12 @@ class StructuralModel:
         held = self.coordinates.on_bound(theta)
         inverse = 2 * np.nan_to_num(inverse_information(H, held))
         found: Array = K @ inverse @ K.T
-        # A parameter that moves with no free coordinate, but with one on its bound, has no error.
-        at_bound = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
+        # A parameter that moves with no free coordinate, but with one on its bound, has no error;
+        # nor has one whose variance comes out negative, as may be where there is no minimum.
+        none = (held @ (K != 0).T) & ~(~held @ (K != 0).T)
         q = np.arange(len(K))
-        found[:, q, q] = np.where(at_bound, np.nan, found[:, q, q])
+        none |= found[:, q, q] < 0
+        found[:, q, q] = np.where(none, np.nan, found[:, q, q])
         return found
 
     def estimates(self, theta: Array) -> Estimates:
@@ -242,13 +260,12 @@ class StructuralModel:
 
     def estimates_from(self, x: Array, covariance: Array, method: str) -> Estimates:
         """Parameters (R, q) with a given covariance, and defined ones by the delta method."""
-        table = self.structure.table
         values, slopes = [x], [np.broadcast_to(np.eye(x.shape[1]), covariance.shape)]
         for _, dual in self.defined(x):
             values.append(dual.value[:, None])
             slopes.append(dual.slope[:, None, :])
         J = np.concatenate(slopes, axis=1)
-        names = (*self.structure.names, *(d.name for d in ordered_definitions(table)))
+        names = (*self.structure.names, *(d.name for d in self.structure.definitions))
         found = np.concatenate(values, axis=1)
         V = J @ np.nan_to_num(covariance) @ J.transpose(0, 2, 1)
         q = np.arange(x.shape[1])
@@ -258,7 +275,7 @@ class StructuralModel:
     def defined(self, x: Array) -> list[tuple[str, Dual]]:
         """Defined parameters at x (R, q), with their slopes."""
         table = self.structure.table
-        definitions = ordered_definitions(table)
+        definitions = self.structure.definitions
         if not definitions:
             return []
         R, q = x.shape

@@ -94,9 +94,9 @@ class LevelMap:
         """(b + r,) their places in the second block."""
         return np.concatenate([self.both_b, self.slope_b])
 
-    def loadings(self, within: Moments | Tangents) -> Array:
-        """Effects (..., p, r) of a unit of each product on y."""
-        found: Array = within.Sigma[..., self.own_w[:, None], self.product_w]
+    def loadings(self, inner: Array) -> Array:
+        """Effects (..., p, r) of a unit of each product on y, of Sigma (..., v, v) within."""
+        found: Array = inner[..., self.own_w[:, None], self.product_w]
         return found
 
     def joined(
@@ -106,7 +106,8 @@ class LevelMap:
         lead = within.mu.shape[:-1]
         y, e, b, o = self.own_w, self.effects, self.effects_b, self.own_b
         m = self.p + len(self.slope_b)
-        L = self.loadings(within)
+        inner, outer = within.Sigma, between.Sigma
+        L = self.loadings(inner)
         # The products' variances of one are no part of the covariance within clusters.
         if at is None:
             auxiliary = L @ L.swapaxes(-1, -2)
@@ -116,20 +117,20 @@ class LevelMap:
         mu, Sigma_b = np.zeros((*lead, m)), np.zeros((*lead, m, m))
         mu[..., : self.p] = within.mu[..., y]
         mu[..., e] += between.mu[..., b]
-        Sigma_b[..., e[:, None], e] = between.Sigma[..., b[:, None], b]
+        Sigma_b[..., e[:, None], e] = outer[..., b[:, None], b]
         Sigma_bz = np.zeros((*lead, m, len(o)))
-        Sigma_bz[..., e, :] = between.Sigma[..., b[:, None], o]
+        Sigma_bz[..., e, :] = outer[..., b[:, None], o]
         return LevelMoments(
-            mu, between.mu[..., o], within.Sigma[..., y[:, None], y] - auxiliary, Sigma_b,
-            Sigma_bz, between.Sigma[..., o[:, None], o], L,
+            mu, between.mu[..., o], inner[..., y[:, None], y] - auxiliary, Sigma_b, Sigma_bz,
+            outer[..., o[:, None], o], L,
         )  # fmt: skip
 
     def ways(self, within: Tangents, between: Tangents, at: Array) -> LevelMoments:
         """Directions (R, K): those of the first block, the second standing still; then others."""
         R, first, p = within.mu.shape
         second, m = between.mu.shape[1:]
-        still_w = Tangents(np.zeros((R, second, p, p)), np.zeros((R, second, p)))
-        still_b = Tangents(np.zeros((R, first, m, m)), np.zeros((R, first, m)))
+        still_w = Tangents(*np.zeros((3, R, second, p)))
+        still_b = Tangents(*np.zeros((3, R, first, m)))
         one, other = self.joined(within, still_b, at), self.joined(still_w, between, at)
         return LevelMoments(
             *(np.concatenate(pair, axis=1) for pair in zip(one.arrays, other.arrays, strict=True))
@@ -156,7 +157,7 @@ class LevelMap:
 
     def bend(self, gradient: LevelMoments, within: Tangents, second: int) -> Array:
         """What the auxiliary variances add to the Hessian, `second` directions coming after."""
-        L = self.loadings(within)
+        L = self.loadings(within.Sigma)
         R, first = L.shape[:2]
         size = L.shape[2] * L.shape[3]
         found = np.zeros((R, first + second, first + second))

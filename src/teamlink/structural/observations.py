@@ -145,7 +145,7 @@ def _at_once(data: Table, names: Sequence[str]) -> Array | None:
     """All variables (n, p), where they are plain columns of numbers in a pandas frame."""
     if not isinstance(data, pd.DataFrame) or not len(data) or not data.columns.is_unique:
         return None
-    if not set(names) <= set(data.columns):
+    if not all(name in data.columns for name in names):
         return None
     columns = [data[name] for name in names]
     if all(isinstance(own.dtype, np.dtype) and own.dtype.kind in "fiub" for own in columns):
@@ -259,8 +259,9 @@ def add_singular(
             "use fewer variables or more rows",
         )  # fmt: skip
         return
-    w, Q = np.linalg.eigh(S / np.sqrt(np.outer(d, d)))
-    if w[0] < _SINGULAR:
+    correlation = S / np.sqrt(np.outer(d, d))
+    if np.linalg.eigvalsh(correlation)[0] < _SINGULAR:
+        Q = np.linalg.eigh(correlation)[1]
         tied = [name for name, q in zip(names, Q[:, 0], strict=True) if abs(q) > 1e-3]
         faults.add(
             f"{', '.join(tied)} determine each other: the covariance is not positive definite",

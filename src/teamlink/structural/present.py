@@ -11,7 +11,6 @@ from scipy.special import ndtr, ndtri
 
 from teamlink.errors import OptionError
 from teamlink.fitting.summary import Summary, SummaryTable, number, p_text
-from teamlink.structural.constraints import ordered_definitions
 from teamlink.structural.standardized import standardized, standardized_values
 from teamlink.syntax.arithmetic import show
 from teamlink.typing import Array
@@ -32,10 +31,11 @@ def _labels(fit: StructuralFit) -> dict[str, object]:
     """Columns that say what each row is: rows of the table, then definitions."""
     rows = [(row.lhs, row.op, row.rhs, row.level, row.group, row.label) for row in fit.table.rows]
     rows += [
-        (d.name, ":=", show(d.expression), 0, 0, d.name) for d in ordered_definitions(fit.table)
+        (d.name, ":=", show(d.expression), 0, 0, d.name) for d in fit.model.structure.definitions
     ]
     names = ("lhs", "op", "rhs", "level", "group", "label")
     columns: dict[str, object] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns |= {name: np.array(columns[name], dtype=np.int64) for name in ("level", "group")}
     if fit.options.group is not None:
         columns["group_label"] = [fit.table.groups[row[4] - 1] if row[4] else "" for row in rows]
     return columns

@@ -27,6 +27,7 @@ from teamlink.structural.parameters import ParameterTable
 from teamlink.structural.present import parameter_frame, standardized_frame, summarize, tidy
 from teamlink.structural.references import References, references_of
 from teamlink.structural.robust import Scaling, scaling
+from teamlink.structural.standardized import row_values
 from teamlink.typing import Array
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class StructuralFit(Fit):
             "sabic": self.deviance + np.log((self.nobs + 2) / 24) * self.n_parameters,
             "ntotal": float(self.nobs),
         }
-        return pd.Series(measures, name="value")
+        return pd.Series(np.array(list(measures.values())), pd.Index(list(measures)), name="value")
 
     @cached_property
     def level_fit(self) -> pd.DataFrame:
@@ -203,9 +204,7 @@ class StructuralFit(Fit):
     @cached_property
     def row_values(self) -> Array:
         """(rows,) value of every row of the table."""
-        from teamlink.structural.standardized import row_values
-
-        return row_values(self.model, self.x)
+        return row_values(self.model, self.x, self.states)
 
     def implied(
         self, group: str | None = None, level: int = 1

@@ -58,7 +58,7 @@ _EXACT, _STEPS = 1e-8, 4
 
 Likelihood = Callable[[LevelMoments, LevelMoments, Codes], tuple[Array, LevelMoments, Array]]
 """Of moments (R,), directions (R, K) and the replicates they belong to: deviance (R,), gradient in
-the moments, Hessian (R, K, K) along the directions."""
+the moments, Hessian (R, K, K) along the directions; in the units and the order of the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +166,21 @@ def saturated_two_level(stats: SizeMoments, both: Mask) -> Saturated:
     A variable that is constant within every cluster has no variance within, and the likelihood no
     maximum; such a variable belongs to the cluster.
     """
+    outset = sizes_outset(stats, both)
+    scaled = stats.select(outset.order_z, outset.order_y).scaled(
+        np.concatenate([outset.centre_z, outset.centre_y]),
+        np.concatenate([outset.scale_z, outset.scale_y]),
+    )
+    units = stats.rows * np.log(outset.scale_y).sum()
+    units = 2 * (units + stats.clusters * np.log(outset.scale_z).sum())
 
     def likelihood(
         moments: LevelMoments, ways: LevelMoments, index: Codes
     ) -> tuple[Array, LevelMoments, Array]:
-        point = two_level_point(stats.take(index), moments)
-        return point.deviance, point.gradient, two_level_hessian(point, ways)
+        point = two_level_point(scaled.take(index), moments)
+        return point.deviance + units[index], point.gradient, two_level_hessian(point, ways)
 
-    return _search(likelihood, sizes_outset(stats, both))
+    return _search(likelihood, outset)
 
 
 def saturated_clusterwise(cells: ClusterCells, both: Mask) -> Saturated:
@@ -193,14 +200,17 @@ def saturated_clusterwise(cells: ClusterCells, both: Mask) -> Saturated:
         own = saturated_normal(cells.cluster_variables())
         z = own.mu, own.Sigma
 
+    outset = cells_outset(cells, both, z)
+
     def likelihood(
         moments: LevelMoments, ways: LevelMoments, index: Codes
     ) -> tuple[Array, LevelMoments, Array]:
         some = cells.take(index)
-        point = clusterwise_point(some, moments)
-        return point.deviance, point.gradient, clusterwise_hessian(some, point, ways)
+        point = clusterwise_point(some, _units(moments, outset))
+        hessian = clusterwise_hessian(some, point, _units(ways, outset, moved=False))
+        return point.deviance, _standardised(point.gradient, outset), hessian
 
-    return _search(likelihood, cells_outset(cells, both, z))
+    return _search(likelihood, outset)
 
 
 def _search(likelihood: Likelihood, outset: Outset) -> Saturated:
@@ -210,10 +220,7 @@ def _search(likelihood: Likelihood, outset: Outset) -> Saturated:
     def objective(theta: Array, index: Codes) -> Derivatives:
         here = start.at(theta, index)
         ways = here.directions()
-        value, slope, hessian = likelihood(
-            _units(here.moments(), outset), _units(ways, outset, moved=False), index
-        )
-        gradient = _standardised(slope, outset)
+        value, gradient, hessian = likelihood(here.moments(), ways, index)
         return Derivatives(value, gradient.along(ways), hessian + here.bend(gradient))
 
     found = minimize(objective, start.theta, radius=0.5, max_iterations=200)

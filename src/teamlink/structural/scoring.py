@@ -47,21 +47,21 @@ def scored(model: StructuralModel, x: Array) -> tuple[Array, Array]:
             step = _step(K, slope[0], H[0])
             if step is None:
                 break
-            promise = -float(slope[0] @ step) / 2
+            if -float(slope[0] @ step) / 2 < _LITTLE:
+                return (here + step)[0], H[0]
             fresh, steep, bent = model.derivatives(here + step, index, "expected")
             if not fresh[0] < value[0] or not np.isfinite(bent).all():
                 break
             here, value, slope, H = here + step, fresh, steep, bent
-            if promise < _LITTLE:
-                break
     return here[0], H[0]
 
 
 def _step(K: Array, slope: Array, H: Array) -> Array | None:
     """The step (q,) of the free coordinates; None where the information is singular."""
+    information = K.T @ H @ K
     try:
-        L = np.linalg.cholesky(K.T @ H @ K)
+        np.linalg.cholesky(information)
     except np.linalg.LinAlgError:
         return None
-    found: Array = K @ np.linalg.solve(L.T, np.linalg.solve(L, -K.T @ slope))
+    found: Array = K @ np.linalg.solve(information, -K.T @ slope)
     return found if np.isfinite(found).all() else None

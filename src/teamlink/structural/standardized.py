@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from teamlink.structural.constraints import ordered_definitions
 from teamlink.structural.defined import Dual, evaluate
 from teamlink.structural.implied import Block, State
 from teamlink.structural.model import StructuralModel
@@ -23,17 +22,13 @@ from teamlink.typing import Array
 __all__ = ["row_values", "standardized", "standardized_values"]
 
 
-def row_values(model: StructuralModel, x: Array) -> Array:
+def row_values(model: StructuralModel, x: Array, states: Sequence[State]) -> Array:
     """Value (rows,) of each row of the table at x (q,), moments of exogenous variables included."""
-    table = model.structure.table
-    states = model.states(x[None], np.zeros(1, dtype=np.intp))
-    found = np.empty(len(table.rows))
-    for i, (row, j) in enumerate(zip(table.rows, model.structure.row_parameter, strict=True)):
-        if j >= 0:
-            found[i] = x[j]
-        elif not row.exogenous:
-            found[i] = row.value
-        else:
+    table, of = model.structure.table, model.structure.row_parameter
+    found = np.array([row.value for row in table.rows])
+    found[of >= 0] = x[of[of >= 0]]
+    for i, row in enumerate(table.rows):
+        if row.exogenous:
             b = _block_of(model, row)
             place = {name: k for k, name in enumerate(model.structure.blocks[b].variables)}
             left = place[row.lhs]
@@ -63,8 +58,8 @@ def standardized(
     slopes : (rows + definitions, q)
     """
     table = model.structure.table
-    values = row_values(model, x)
     states = model.states(x[None], np.zeros(1, dtype=np.intp))
+    values = row_values(model, x, states)
     duals: list[Dual] = []
     logs = [
         _log_sd(model, b, block, state, kind)
@@ -81,7 +76,7 @@ def standardized(
         if row.label:
             known.setdefault(row.label, dual)
     like = Dual(np.zeros(1), np.zeros((1, model.structure.q)))
-    for definition in ordered_definitions(table):
+    for definition in model.structure.definitions:
         known[definition.name] = evaluate(definition.expression, known, like)
         duals.append(known[definition.name])
     return (
@@ -96,8 +91,7 @@ def _log_sd(
     """Places; sd and residual sd (2, v) of all variables; slopes (v, q) of their logarithms."""
     E, C, S = state.E[0], state.C[0], state.S[0]
     a = 2 * E[:, block.a_row] * C[:, block.a_col]
-    twice = np.where(block.s_row == block.s_col, 1.0, 2.0)
-    s = E[:, block.s_row] * E[:, block.s_col] * twice
+    s = E[:, block.s_row] * E[:, block.s_col] * block.twice
     slots = np.concatenate([a, s, np.zeros((len(E), len(block.m_row)))], axis=1)
     at = sum(len(other.of) for other in model.structure.blocks[:b])
     selection = model.structure.selection[at : at + len(block.of)]
@@ -184,7 +178,7 @@ def standardized_values(
             place, sd, rest = sizes[_block_of(model, row)]
             left, right = place[row.lhs], place[row.rhs or row.lhs]
             found[i] = values[i] * _factor(row.op, left, right, sd, rest)
-    definitions = ordered_definitions(table)
+    definitions = model.structure.definitions
     if not definitions:
         return found
     known: dict[str, Dual] = {}

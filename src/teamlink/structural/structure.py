@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from teamlink.structural.constraints import Coordinates, coordinates
+from teamlink.structural.constraints import Coordinates, coordinates, ordered_definitions
 from teamlink.structural.implied import Block
 from teamlink.structural.parameters import ParameterTable
+from teamlink.syntax.statements import Definition
 from teamlink.typing import Array, Codes
 
 __all__ = ["Structure", "structure_of"]
@@ -37,6 +38,7 @@ class Structure:
     row_parameter : (rows,) which of the q parameters a row is, -1 for a fixed one
     names : q names of parameters
     coordinates : from k working parameters to the q parameters
+    definitions : defined parameters, each after those that it uses
     selection : (n, q) which parameter each slot holds, as a matrix of zeros and ones
     """
 
@@ -45,6 +47,7 @@ class Structure:
     row_parameter: Codes
     names: tuple[str, ...]
     coordinates: Coordinates
+    definitions: tuple[Definition, ...]
     selection: Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -78,8 +81,9 @@ def structure_of(
     Raises
     ------
     FormulaError
-        A constraint names what is not there, or is not linear.
+        A definition or a constraint names what is not there, or a constraint is not linear.
     """
+    definitions = ordered_definitions(table)
     levels = len(table.levels)
     row_parameter, names = _parameters(table)
     blocks = tuple(
@@ -87,7 +91,8 @@ def structure_of(
                row_parameter)
         for b, (inner, outer) in enumerate(zip(observed, latent, strict=True))
     )  # fmt: skip
-    return Structure(table, blocks, row_parameter, names, coordinates(table, row_parameter, names))
+    bound = coordinates(table, row_parameter, names)
+    return Structure(table, blocks, row_parameter, names, bound, definitions)
 
 
 def _parameters(table: ParameterTable) -> tuple[Codes, tuple[str, ...]]:

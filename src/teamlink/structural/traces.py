@@ -66,11 +66,11 @@ def _means(model: StructuralModel, b: int, x: Mask) -> Codes:
 
 def _elements(p: int, rows: Codes, columns: Codes, means: Codes) -> Tangents:
     k, n = len(rows), len(rows) + len(means)
-    Sigma, mu = np.zeros((1, n, p, p)), np.zeros((1, n, p))
-    Sigma[0, np.arange(k), rows, columns] = 1.0
-    Sigma[0, np.arange(k), columns, rows] = 1.0
+    left, right, mu = np.zeros((3, 1, n, p))
+    left[0, np.arange(k), rows] = 1.0
+    right[0, np.arange(k), columns] = np.where(rows == columns, 0.5, 1.0)
     mu[0, k + np.arange(len(means)), means] = 1.0
-    return Tangents(Sigma, mu)
+    return Tangents(left, right, mu)
 
 
 def trace(

@@ -14,6 +14,7 @@ A statement ends with its line or with ``;``, and goes on over lines while an op
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -47,6 +48,9 @@ _REFUSED = {
 }
 _KINDS = (*_RELATIONS, *_ARITHMETIC, ":=", *_REFUSED)
 _OPERATORS = (*_KINDS, ":", "+", "-", "*", "/", "^", "?", "(", ")", ",", ";")
+
+_COMMENT = re.compile(r"""(?P<quoted>`[^`\n]*`?|"[^"\n]*"?|'[^'\n]*'?)|[#!][^\n]*""")
+"""A comment, or what stands in quotes up to the end of the line, where # and ! begin none."""
 
 _CALLS: dict[str, ModifierKind] = {
     "label": "label",
@@ -138,17 +142,7 @@ def read_equations(text: str) -> Equations:
 
 def _without_comments(text: str) -> str:
     """The text with blanks in the place of comments, so that places stay."""
-    shown: list[str] = []
-    quote, comment = "", False
-    for char in text:
-        if char == "\n":
-            quote, comment = "", False
-        elif not comment and not quote and char in "#!":
-            comment = True
-        elif not comment and char in "`'\"" and quote in ("", char):
-            quote = "" if quote else char
-        shown.append(" " if comment else char)
-    return "".join(shown)
+    return _COMMENT.sub(lambda found: found["quoted"] or " " * len(found[0]), text)
 
 
 class _Reader(ArithmeticReader):
