@@ -155,9 +155,10 @@ def studies(
         counts = Counter(row["status"] for row in rows)
         without, left = counts.pop("not quantitative", 0), counts.pop("not run", 0)
         works = "1 work" if without == 1 else f"{without} works"
-        print_line(
+        print_folded(
             f"{counts.total()} studies, {works} without a quantitative claim, "
-            f"{left} with one that {'is' if left == 1 else 'are'} not run"
+            f"{left} with one that {'is' if left == 1 else 'are'} not run",
+            indent="",
         )
 
 
@@ -311,19 +312,19 @@ def _console(stderr: bool = False) -> Any:
     return Console(file=stream, highlight=False, markup=False, emoji=False)
 
 
-def print_folded(text: str) -> None:
+def print_folded(text: str, indent: str = "  ") -> None:
     """Print indented text: folded at the width of a terminal, a line each where a file is written.
 
     What is written to a file or another program stays a line each, so that it can be searched.
     """
     console = _console()
-    lines = [f"  {text}"]
+    lines = [indent + text]
     if console.is_terminal:
         lines = textwrap.wrap(
             text,
             max(console.width, 40),
-            initial_indent="  ",
-            subsequent_indent="      ",
+            initial_indent=indent,
+            subsequent_indent="      " if indent else "",
             break_long_words=False,
             break_on_hyphens=False,
         )

@@ -26,7 +26,7 @@ import numpy as np
 from teamlink.mixed.stacks import inverse_blocks, left, minus_blocks, times
 from teamlink.mixed.upper import StackPoint, UpperPoint
 from teamlink.moments.meetings import lower_triangle
-from teamlink.moments.upper import Slot
+from teamlink.moments.upper import Slot, Upper
 from teamlink.typing import Array, Codes, Mask
 
 __all__ = ["VarianceProducts", "conditional", "variance_products"]
@@ -315,24 +315,18 @@ class _Bottom:
 
     @classmethod
     def of(cls, point: UpperPoint, F: Array, Q: Array) -> _Bottom:
-        R, m, q, J = Q.shape
+        R, _, q, J = Q.shape
         D = np.einsum("rcaj,rcbj->rabj", F, F)
         T = np.einsum("rcaj,rcbj->rabj", point.inverse, F)
         N = np.einsum("rcaj,rmcj->rmaj", F, Q)
         a, b = lower_triangle(q)
         tb = len(a)
         elements = np.empty((R, tb, tb, J))
-        through = np.empty((R, tb, m, q, J))  # T E_i N_k
         for i in range(tb):
             np.multiply(T[:, a, a[i]], T[:, b, b[i]], out=elements[:, i])
             if a[i] != b[i]:
                 elements[:, i] += T[:, b, a[i]] * T[:, a, b[i]]
-            np.multiply(T[:, None, :, a[i]], N[:, :, b[i], None], out=through[:, i])
-            if a[i] != b[i]:
-                through[:, i] += T[:, None, :, b[i]] * N[:, :, a[i], None]
-        met: Array = point.upper.C @ through.reshape(R * tb * m, q * J).T
-        meetings = met.reshape(-1, R, tb, m).transpose(1, 0, 2, 3)
-        return cls(D, T, N, meetings, elements)
+        return cls(D, T, N, _met(point.upper, T, N), elements)
 
     def finish(
         self, correction: Array, weights: Array | None, share: Array | None, place: slice,
@@ -378,6 +372,24 @@ class _Bottom:
         applied = np.einsum("rabj,rimbj->rimaj", whole, vectors).reshape(flat.shape)
         product: Array = flat @ applied.swapaxes(1, 2)
         return product.reshape(R, len(a), m, len(a), m).transpose(0, 1, 3, 2, 4)
+
+
+def _met(upper: Upper, T: Array, N: Array) -> Array:
+    """K'E_i N_k (R, N, tb, m) from T (R, q, q, J) and N (R, m, q, J).
+
+    One unit of one replicate at a time: what it passes through stays in the cache.
+    """
+    R, m, q, J = N.shape
+    a, b = lower_triangle(q)
+    out = np.empty((R, upper.size, len(a), m))
+    through = np.empty((m, q, J))  # T E_i N_k
+    for r in range(R):
+        for i in range(len(a)):
+            np.multiply(T[r, :, a[i]], N[r, :, b[i], None], out=through)
+            if a[i] != b[i]:
+                through += T[r, :, b[i]] * N[r, :, a[i], None]
+            out[r, :, i] = upper.C @ through.reshape(m, q * J).T
+    return out
 
 
 def _unit_traces(X: Array, Y: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from teamlink.errors import OptionError
-from teamlink.fitting.fit import single_thread
+from teamlink.fitting.fit import keep_memory, single_thread
 from teamlink.fitting.progress import progress_bar
 from teamlink.simulation.checkpoint import Checkpoint
 
@@ -165,6 +165,7 @@ def _one_batch(
     function: Callable[[Sequence[np.random.Generator]], Sequence[T | str]],
     seeds: Sequence[np.random.SeedSequence],
 ) -> Sequence[T | str]:
+    keep_memory()
     rngs = [np.random.default_rng(s) for s in seeds]
     with single_thread().limit(limits=1):
         done = _or_reason(function, rngs)
