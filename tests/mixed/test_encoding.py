@@ -18,6 +18,7 @@ def frame() -> pd.DataFrame:
         {
             "x": rng.normal(size=30),
             "k": rng.integers(0, 5, 30),
+            "h": rng.normal(size=30),
             "flag": rng.random(30) < 0.5,
             "c": np.resize(["b", "a", "d"], 30),
             "g": np.resize([3, 1, 2, 1, 3], 30),
@@ -30,7 +31,9 @@ def frame() -> pd.DataFrame:
     [
         "1", "1 + x", "0 + x", "1 + x + k", "0 + k + x", "1 + c", "0 + c", "1 + x + flag",
         "1 + x * c", "1 + x + 0", "0 + 1 + x", "1 + x + x", "1 + x:k", "1 + np.log(k + 1)",
-        "1 + `x`", "1 + (x + k)",
+        "1 + `x`", "1 + (x + k)", "1 + x * k", "0 + x * k * h", "1 + k:x + x * h", "1 + x:h:k + k",
+        "1 + x * k + x * h", "1 + k * x + x:k", "1 + x * x", "1 + x * c * k", "1 + x:k + x * h + k",
+        "x * k", "1 + x * k:h",
     ],
 )  # fmt: skip
 def test_columns_and_names_are_those_of_formulaic(frame, text):

@@ -18,7 +18,16 @@ from teamlink.measurement import alpha_intervals
 from teamlink.measurement.index import Index, check_level
 from teamlink.typing import Array, Codes, Table
 
-__all__ = ["Alpha", "alpha", "answers_of", "complete_answers", "cronbach", "item_table"]
+__all__ = [
+    "Alpha",
+    "alpha",
+    "answers_of",
+    "check_items",
+    "complete_answers",
+    "cronbach",
+    "item_table",
+    "varied_answers",
+]
 
 AlphaInterval = Literal["feldt", "bonett", "normal", "adf", "percentile", "bca"]
 
@@ -337,13 +346,23 @@ def _correlation(x: Array, y: Array) -> float:
 
 def answers_of(frame: pd.DataFrame, items: Sequence[str]) -> Array:
     """Give the answers, (n, k), of at least two different items, none of them constant."""
+    check_items(items)
+    return varied_answers(validate(frame, numeric=items), items)
+
+
+def check_items(items: Sequence[str]) -> None:
+    """Refuse fewer than two different items."""
     faults = Faults()
     if len(set(items)) < max(2, len(items)):
         twice = sorted({item for item in items if list(items).count(item) > 1})
         what = f"named twice: {', '.join(twice)}" if twice else f"{len(items)} item"
         faults.add(what, "items", "a scale needs at least two different items")
-        faults.raise_if_any()
-    validate(frame, numeric=items)
+    faults.raise_if_any()
+
+
+def varied_answers(frame: pd.DataFrame, items: Sequence[str]) -> Array:
+    """Give the answers, (n, k), of columns that are known to be numeric; none may be constant."""
+    faults = Faults()
     answers = np.column_stack([numbers(frame, item) for item in items])
     for item, column in zip(items, answers.T, strict=True):
         if np.nanmin(column) == np.nanmax(column):

@@ -14,7 +14,7 @@ from teamlink.data.center import group_means
 from teamlink.data.schema import Key, group_codes, names_of, validate
 from teamlink.errors import DroppedRows, OptionError, check_option
 from teamlink.measurement.agreement import Scale, agreement, check_scale
-from teamlink.measurement.consistency import answers_of, cronbach, item_table
+from teamlink.measurement.consistency import check_items, cronbach, item_table, varied_answers
 from teamlink.measurement.variance import GroupSize, OneWay, one_way
 from teamlink.typing import Array, Codes, Table
 
@@ -285,9 +285,10 @@ def _answers(
     """Give the columns needed, and the answers (n, k), after every check of them."""
     if scale is not None:
         check_scale(scale)
+    check_items(items)
     bounds = {} if scale is None else dict.fromkeys(items, scale)
     frame = validate(data, numeric=items, groups=keys, bounds=bounds)
-    return frame, answers_of(frame, items)
+    return frame, varied_answers(frame, items)
 
 
 def _check_name(name: str, keys: Sequence[str]) -> None:

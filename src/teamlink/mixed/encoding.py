@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import formulaic
@@ -38,7 +39,8 @@ class Encoding:
     names : one a column
     variables : the columns of a table that it needs
     spec : formulaic's model specification: what was asked and what was learned. None for a plain
-        sum of numeric columns, which needs neither.
+        sum of numeric columns and their products, which needs neither; a product's name is that of
+        its columns with colons between them.
     categories : the values that each variable of the table has, if it is no number
     """
 
@@ -108,7 +110,8 @@ def encode(
     for name, text in parts.items():
         plain = _plain_sum(text, frame)
         if plain is not None:
-            used = tuple(column for column in plain if column != "Intercept")
+            used = tuple(dict.fromkeys(column for term in plain for column in term.split(":")))
+            used = tuple(column for column in used if column != "Intercept")
             done[name] = _side_by_side(plain, frame), Encoding(text, plain, used, None, {})
     rest = {name: text for name, text in parts.items() if name not in done}
     if rest:
@@ -131,26 +134,45 @@ def encode(
 
 
 def _plain_sum(text: str, frame: pd.DataFrame) -> tuple[str, ...] | None:
-    """Column names of a part that is a sum of numeric columns and needs no coding; else None."""
-    terms = text.split(" + ")
-    intercept = terms[0] == "1"
-    names = terms[1:] if terms[0] in {"0", "1"} else terms
-    if len(set(names)) < len(names) or not (names or intercept):
-        return None
-    for name in names:
-        if name not in frame.columns or name == "Intercept":
+    """Names of a part's columns where all are numeric, or products of such; else None.
+
+    As with formulaic ``a * b`` is ``a + b + a:b``, and terms of fewer factors come first.
+    """
+    written = text.split(" + ")
+    intercept = written[0] == "1"
+    written = written[1:] if written[0] in {"0", "1"} else written
+    terms: dict[frozenset[str], tuple[str, ...]] = {}
+    for part in written:
+        groups = [tuple(group.split(":")) for group in part.split(" * ")]
+        factors = [name for group in groups for name in group]
+        if len(set(factors)) < len(factors) or not all(_is_number(frame, f) for f in factors):
             return None
-        dtype = frame[name].dtype
-        if not (isinstance(dtype, np.dtype) and dtype.kind in "iuf"):
-            return None
+        for r in range(1, len(groups) + 1):
+            for chosen in combinations(groups, r):
+                term = tuple(name for group in chosen for name in group)
+                terms.setdefault(frozenset(term), term)
+    if len(terms) < len(written) or not (terms or intercept):
+        return None  # a term written twice
+    names = [":".join(term) for term in sorted(terms.values(), key=len)]
     return ("Intercept", *names) if intercept else tuple(names)
+
+
+def _is_number(frame: pd.DataFrame, name: str) -> bool:
+    if name not in frame.columns or name == "Intercept":
+        return False
+    dtype = frame[name].dtype
+    return isinstance(dtype, np.dtype) and dtype.kind in "iuf"
 
 
 def _side_by_side(names: tuple[str, ...], frame: pd.DataFrame) -> Array:
     columns = np.ones((len(frame), len(names)))
     for k, name in enumerate(names):
-        if name != "Intercept":
-            columns[:, k] = numbers(frame, name)
+        if name == "Intercept":
+            continue
+        first, *others = name.split(":")
+        columns[:, k] = numbers(frame, first)
+        for other in others:
+            columns[:, k] *= numbers(frame, other)
     return columns
 
 

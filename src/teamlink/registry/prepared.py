@@ -89,7 +89,7 @@ class Prepared:
     tables: Mapping[str, pd.DataFrame]
     keys: Mapping[str, tuple[str, ...]]
     units: Mapping[str, float] = field(default_factory=dict)
-    found: dict[tuple[str, str], Codes] = field(default_factory=dict, init=False)
+    found: dict[tuple[str, str], Codes] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -104,16 +104,21 @@ class Prepared:
     ) -> Prepared:
         """Give the files with new columns in one of them; `columns` are arrays in row order."""
         frame = self.tables[table].assign(**columns)
+        keyed = any(name in columns for key in self.keys.values() for name in key)
         return replace(
             self,
             tables={**self.tables, table: frame},
             units={**self.units, **(units or {})},
+            found={} if keyed else dict(self.found),
         )
 
     def with_table(self, table: str, frame: pd.DataFrame, key: Sequence[str]) -> Prepared:
         """Give the files with one more, or with one replaced."""
         return replace(
-            self, tables={**self.tables, table: frame}, keys={**self.keys, table: tuple(key)}
+            self,
+            tables={**self.tables, table: frame},
+            keys={**self.keys, table: tuple(key)},
+            found={pair: rows for pair, rows in self.found.items() if table not in pair},
         )
 
     def unit(self, column: str) -> float:
@@ -145,13 +150,12 @@ class Prepared:
 
     def columns(self, table: str, names: Sequence[str]) -> dict[str, Any]:
         """Give what `frame` gives as arrays by name."""
-        own = self.tables[table]
+        own, layout = self.tables[table], self.layout
         found: dict[str, Any] = {}
         for name in names:
             if name in own:
                 found[name] = own[name].array if _extended(own[name]) else own[name].to_numpy()
                 continue
-            layout = self.layout
             homes = [o for o in layout.joinable(table) if name in self.tables[o]]
             if not homes:
                 remedy = nearest(name, layout.reachable(table))
