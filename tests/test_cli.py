@@ -141,6 +141,12 @@ def test_version() -> None:
     assert RUNNER.invoke(app, ["--version"]).output.strip() == f"teamlink {tl.__version__}"
 
 
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "teamlink", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"teamlink {tl.__version__}"
+
+
 def test_in_a_pipe_there_is_no_progress_noise_and_no_long_line() -> None:
     program = "from teamlink.cli import app; app()"
     command = [sys.executable, "-c", program, "replicate", "hsb-1982", "--replicates", "6"]
