@@ -159,7 +159,7 @@ def test_in_a_pipe_there_is_no_progress_noise_and_no_long_line() -> None:
 
 def test_quick_is_fewer_replicates_and_excludes_the_other() -> None:
     result = RUNNER.invoke(app, ["replicate", "brookings-2012", "--quick"])
-    assert "40 replicates" in result.output
+    assert "25 replicates" in result.output
     result = RUNNER.invoke(app, ["replicate", "brookings-2012", "--quick", "--replicates", "9"])
     assert result.exit_code == 2
     assert "give one of them" in result.output

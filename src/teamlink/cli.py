@@ -35,7 +35,7 @@ app = typer.Typer(
 )
 
 REPLICATES = 200
-QUICK = 40
+QUICK = 25
 LIBRARIES = ("numpy", "scipy", "pandas", "formulaic")
 
 
