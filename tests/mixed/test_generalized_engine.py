@@ -98,7 +98,7 @@ def test_quadrature_finds_the_integral(name: str) -> None:
     # Each group is scaled by its largest value, which a quadrature routine needs to see.
     exact = -2 * sum(
         np.log(integrate.quad(lambda u, j=j: integrand(problem, j, (u,)), -9, 9,
-                              epsabs=0, epsrel=1e-9, limit=300, points=[0.0])[0])
+                              epsabs=0, epsrel=1e-11, limit=300, points=[0.0])[0])
         for j in range(J)
     )  # fmt: skip
     found = problem.at(problem.offset, problem.Lambda, problem.natural).value[0]

@@ -120,12 +120,12 @@ class CompletePoint:
             self.n, self.Li, self.Omega, self.e, tangents, strict=True
         ):
             way = along.turned(Li)
-            l, r, u = way.left, way.right, way.mu  # noqa: E741
-            H = _traces(l, r, None if expected else 2 * Omega - np.eye(Li.shape[1]))
+            left, right, u = way.left, way.right, way.mu
+            H = _traces(left, right, None if expected else 2 * Omega - np.eye(Li.shape[1]))
             if e is not None:
                 H += 2 * u @ u.transpose(0, 2, 1)
                 if not expected:
-                    bent = l * (r @ e[:, :, None]) + r * (l @ e[:, :, None])
+                    bent = left * (right @ e[:, :, None]) + right * (left @ e[:, :, None])
                     cross = 2 * u @ bent.transpose(0, 2, 1)
                     H += cross + cross.transpose(0, 2, 1)
             parts.append(n[:, None, None] * H)
@@ -177,27 +177,27 @@ class CompleteData:
         for g, (block, along, Y) in enumerate(zip(moments, tangents, values, strict=True)):
             Li = factor(block.Sigma)[0]
             way = along.turned(Li)
-            l, r = way.left[0], way.right[0]  # noqa: E741
+            left, right = way.left[0], way.right[0]
             centre = block.mu[0] if self.means else self.groups[g].mean[0]
             W = (Y - centre) @ Li[0].T
-            own = (W @ l.T) * (W @ r.T) - (l * r).sum(axis=1)
+            own = (W @ left.T) * (W @ right.T) - (left * right).sum(axis=1)
             found.append(own + W @ way.mu[0].T if self.means else own)
         return tuple(found)
 
 
-def _traces(l: Array, r: Array, M: Array | None) -> Array:  # noqa: E741
+def _traces(left: Array, right: Array, M: Array | None) -> Array:
     """Traces ``tr(X_a X_b M)`` (R, n, n) of whitened directions ``X = l r' + r l'``.
 
     Parameters
     ----------
-    l, r : (R, n, p)
+    left, right : (R, n, p) l and r
     M : (R, p, p) symmetric; None for the unit matrix
     """
-    lt, rt = l.transpose(0, 2, 1), r.transpose(0, 2, 1)
-    ll, rr, lr = l @ lt, r @ rt, l @ rt
+    lt, rt = left.transpose(0, 2, 1), right.transpose(0, 2, 1)
+    ll, rr, lr = left @ lt, right @ rt, left @ rt
     if M is None:
         return np.asarray(2 * (ll * rr + lr * lr.transpose(0, 2, 1)))
-    lM, rM = l @ M, r @ M
+    lM, rM = left @ M, right @ M
     crossed = lr.transpose(0, 2, 1) * (lM @ rt)
     return np.asarray(rr * (lM @ lt) + ll * (rM @ rt) + crossed + crossed.transpose(0, 2, 1))
 
